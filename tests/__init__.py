@@ -1,0 +1,1 @@
+"""Tests: real PostgreSQL everywhere but in ``unit``."""
