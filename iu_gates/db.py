@@ -1,0 +1,274 @@
+"""
+Connections, named queries, and what the database's errors mean to a user.
+
+SQL stands in ``queries/*.sql``; `load` puts the schema of our objects into it. Connections
+are autocommit, so that a transaction is where the code says ``with conn.transaction()``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final, LiteralString, cast
+
+import psycopg
+from psycopg import errors as pg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import TupleRow, dict_row
+
+from iu_gates.config import EMBEDDED, Settings, require_url
+from iu_gates.errors import (
+    GateError,
+    IuGatesError,
+    LockHeldError,
+    RefusedError,
+    UnreachableError,
+    UsageError,
+)
+
+Conn = psycopg.Connection[TupleRow]
+SQLSTATES: Mapping[str, type[IuGatesError]] = {
+    "IUG10": UsageError,
+    "IUG20": GateError,
+    "IUG38": GateError,
+    "IUG40": RefusedError,
+    "IUG41": RefusedError,
+    "IUG60": LockHeldError,
+}
+
+CAUSES: Final = (
+    (
+        "could not translate host name",
+        "the host's name is not known",
+        "IUG-051",
+        "check the host in the URL",
+    ),
+    (
+        # psycopg looks names up before libpq can.
+        "failed to resolve host",
+        "the host's name is not known",
+        "IUG-051",
+        "check the host in the URL",
+    ),
+    (
+        "does not exist",
+        "there is no such database or login",
+        "IUG-052",
+        "psql -l, to see what is there",
+    ),
+    (
+        "password authentication failed",
+        "the login or its password was refused",
+        "IUG-053",
+        "check PGPASSWORD or ~/.pgpass",
+    ),
+    (
+        "no password supplied",
+        "the server asks for a password",
+        "IUG-053",
+        "set PGPASSWORD or ~/.pgpass",
+    ),
+    (
+        "no pg_hba.conf entry",
+        "the server does not let this login in from here",
+        "IUG-053",
+        "ask for a line in pg_hba.conf",
+    ),
+)
+"""A sign in the message, then summary, id and remedy."""
+
+
+@cache
+def _read(name: str) -> str:
+    return (files("iu_gates") / "queries" / f"{name}.sql").read_text("utf-8")
+
+
+def load(name: str, schema: str = "iu_core") -> sql.SQL:
+    """Return the named query, with ``:"iu_schema"`` replaced by the schema of our objects."""
+    text, name_of_schema = _read(name), sql.Identifier(schema).as_string()
+    if "%(" in text:
+        # With parameters, psycopg takes a single percent sign for the beginning of one.
+        name_of_schema = name_of_schema.replace("%", "%%")
+    return sql.SQL(text.replace(':"iu_schema"', name_of_schema))
+
+
+def fetch_one(
+    conn: Conn, query: sql.SQL | sql.Composed, params: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Run a query and return its first row by column names; empty if there is none."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(query, params).fetchone() or {}
+
+
+def fetch_all(
+    conn: Conn, query: sql.SQL | sql.Composed, params: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """Run a query and return its rows by column names."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(query, params).fetchall()
+
+
+def fetch_value(conn: Conn, statement: LiteralString, *params: object) -> Any:
+    """Run a one-line statement and return its first column of its first row; None without a row."""
+    row = conn.execute(statement, params or None).fetchone()
+    return row[0] if row else None
+
+
+def resolve_url(settings: Settings) -> str:
+    """Return a URL that libpq takes; ``embedded``, and nothing else, starts the embedded server."""
+    url = require_url(settings)
+    if url == EMBEDDED:
+        # Most calls need no server of their own, and should not pay for the code that has one.
+        from iu_gates.embedded import default_state_dir, open_state_server  # noqa: PLC0415
+
+        return open_state_server(default_state_dir()).conninfo("postgres")
+    return url.replace("postgresql+psycopg://", "postgresql://", 1)
+
+
+@contextmanager
+def connect(settings: Settings, command: str) -> Iterator[Conn]:
+    """
+    Open a connection for one command.
+
+    Raises:
+        UsageError: The URL is no URL.
+        UnreachableError: No server, no such database, no such login.
+    """
+    conn = open_connection(resolve_url(settings), command)
+    try:
+        yield conn
+    except psycopg.Error as error:
+        raise translate(error) from error
+    finally:
+        conn.close()
+
+
+def open_connection(url: str, command: str) -> Conn:
+    """Open an autocommit connection; see `connect`."""
+    try:
+        known = conninfo_to_dict(url)
+    except psycopg.ProgrammingError as error:
+        raise UsageError(
+            "the database's URL cannot be read",
+            ident="IUG-015",
+            found=_scrub(str(error), url),
+            wanted="postgresql://user@host:port/database, or host=… dbname=…",
+            next_command="iu-gates status --database-url postgresql://user@host/database",
+        ) from error
+    known = {"connect_timeout": "10", **{k: v for k, v in known.items() if v is not None}}
+    known["application_name"] = f"iu-gates {command}"
+    try:
+        # No prepared statements: behind a pooler the next transaction is another session's.
+        return psycopg.connect(
+            autocommit=True, prepare_threshold=None, **cast("dict[str, Any]", known)
+        )
+    except psycopg.OperationalError as error:
+        raise _unreachable(error, url) from error
+
+
+def _unreachable(error: psycopg.OperationalError, url: str) -> UnreachableError:
+    text = _scrub(" ".join(str(error).split()), url)
+    for sign, summary, ident, remedy in CAUSES:
+        if sign in text:
+            return UnreachableError(summary, ident=ident, found=text, next_command=remedy)
+    return UnreachableError(
+        "no PostgreSQL server answers",
+        ident="IUG-050",
+        found=text,
+        means="nothing was done",
+        next_command="pg_isready, with the same host and port",
+    )
+
+
+def _scrub(text: str, url: str) -> str:
+    """Take the password of the URL out of a message."""
+    try:
+        password = conninfo_to_dict(url).get("password")
+    except psycopg.ProgrammingError:
+        return "it is neither a URL nor a list of name=value"
+    return text.replace(str(password), "***") if password else text
+
+
+def translate(error: psycopg.Error) -> IuGatesError:
+    """
+    Return what a database error means to the user.
+
+    Our own SQL raises with SQLSTATE IUGnn, detail and hint; the rest is mapped by class:
+    08 and 57 are the server going away, 42501 a missing right, 55P03 a lock.
+    """
+    state = error.sqlstate or ""
+    message = (error.diag.message_primary or " ".join(str(error).split())).rstrip(".")
+    fields: dict[str, Any] = {
+        "found": error.diag.message_detail,
+        "next_command": error.diag.message_hint,
+    }
+    if state in SQLSTATES:
+        return SQLSTATES[state](message, ident=f"IUG-0{state[3:]}", **fields)
+    if isinstance(error, psycopg.OperationalError) and not isinstance(error, pg.LockNotAvailable):
+        return _server_error(state, message)
+    return _refusal(error, message, fields) or IuGatesError(
+        f"the database said: {message} ({state})",
+        ident="IUG-002",
+        found=fields["found"],
+        next_command="iu-gates doctor",
+    )
+
+
+def _refusal(error: psycopg.Error, message: str, fields: dict[str, Any]) -> IuGatesError | None:
+    """Return what the database does not let us do, by the error's class; None if it is another."""
+    if isinstance(error, pg.InsufficientPrivilege):
+        return RefusedError(
+            f"this login may not do that: {message}",
+            ident="IUG-042",
+            next_command="iu-gates doctor, which prints the grants",
+        )
+    if isinstance(error, pg.LockNotAvailable):
+        return LockHeldError(
+            f"a lock could not be had: {message}",
+            ident="IUG-061",
+            next_command="iu-gates status, then the same again",
+        )
+    if isinstance(error, pg.FeatureNotSupported | pg.IntegrityError):
+        ident = "IUG-043" if isinstance(error, pg.IntegrityError) else "IUG-047"
+        return RefusedError(f"the database refuses it: {message}", ident=ident, **fields)
+    return None
+
+
+def _server_error(state: str, message: str) -> UnreachableError:
+    lost = state[:2] in {"", "08", "57"}
+    return UnreachableError(
+        f"the {'connection was lost' if lost else 'server cannot do it now'}: {message}",
+        ident="IUG-054",
+        means="the transaction in hand was rolled back",
+        next_command="the same command again: it goes on from there",
+    )
+
+
+def is_installed(conn: Conn) -> bool:
+    """Return whether the control schema is there."""
+    return fetch_value(conn, "select to_regclass('iu_gates.ledger')") is not None
+
+
+def count_rows(conn: Conn) -> dict[str, int]:
+    """Return the rows of each table of ours, by "schema.table"."""
+    counts = {}
+    for table in fetch_all(conn, load("row_counts")):
+        query = sql.SQL("select count(*) as rows from {}").format(
+            sql.Identifier(table["schema"], table["name"])
+        )
+        counts[f"{table['schema']}.{table['name']}"] = int(fetch_one(conn, query)["rows"])
+    return counts
+
+
+def require_installed(conn: Conn) -> None:
+    """Raise `GateError` if the control schema is not there yet."""
+    if not is_installed(conn):
+        raise GateError(
+            "iu-gates is not installed in this database",
+            ident="IUG-033",
+            wanted="the control schema iu_gates",
+            next_command="iu-gates advance",
+        )
