@@ -1,0 +1,48 @@
+create function fn_iu_deliver_workflow_again(p_route text, p_event_ids bigint[])
+returns table (event_id bigint, status text, message text)
+language plpgsql
+set search_path from current
+as $$
+declare
+    v_written text[];
+begin
+    with written as (
+        insert into :"iu_host_schema".:"iu_outbox_table" as o (
+            :"iu_key_column", :"iu_payload_column" :iu_extra_columns)
+        select k.idempotency_key,
+               cast(fn_iu_cloud_event(e, p_route, k.idempotency_key) as :iu_payload_type) :iu_extra_values
+        from iu_event as e
+        cross join lateral (values (
+            fn_iu_idempotency_key(p_route, e.event_type, e.subject, e.version_seq))) as k (idempotency_key)
+        where e.event_id = any (p_event_ids)
+        order by e.event_id
+        on conflict (:"iu_key_column") do nothing
+        returning o.:"iu_key_column"::text as idempotency_key
+    )
+    select array_agg(w.idempotency_key) into v_written from written as w;
+
+    -- In a new snapshot, so that what was waited for is seen. The same event captured anew has
+    -- another time; its data is the same (T17).
+    return query
+    select e.event_id,
+           case
+               when k.idempotency_key = any (v_written) then 'sent'
+               when o.data = e.payload then 'duplicate'
+               else 'collision'
+           end,
+           case when k.idempotency_key <> all (coalesce(v_written, '{}')) then 'the target has this key' end
+    from iu_event as e
+    cross join lateral (values (
+        fn_iu_idempotency_key(p_route, e.event_type, e.subject, e.version_seq))) as k (idempotency_key)
+    cross join lateral (values ((
+        select t.:"iu_payload_column"::jsonb -> 'data'
+        from :"iu_host_schema".:"iu_outbox_table" as t
+        where t.:"iu_key_column" = k.idempotency_key))) as o (data)
+    where e.event_id = any (p_event_ids)
+    order by e.event_id;
+end
+$$;
+
+comment on function fn_iu_deliver_workflow_again(text, bigint[]) is
+'As fn_iu_deliver_workflow, for events some of which the target has already';
+revoke execute on function fn_iu_deliver_workflow_again(text, bigint[]) from public;

@@ -1,0 +1,37 @@
+-- A foreign key to the event would cost four times as much as the insert (T19): `audit` checks it.
+
+create table iu_route_attempt (
+    attempt_id bigint generated always as identity,
+    route_name text not null,
+    event_id bigint not null,
+    status text not null,
+    delivered boolean not null generated always as (status = 'sent') stored,
+    idempotency_key text not null,
+    sqlstate text,
+    message text,
+    attempted_at timestamptz not null default clock_timestamp(),
+    constraint iu_route_attempt_pkey primary key (attempt_id),
+    constraint iu_route_attempt_route_name_fkey
+    foreign key (route_name) references iu_outbound_route (route_name),
+    constraint iu_route_attempt_status_chk
+    check (status in ('dry_run', 'held', 'sent', 'duplicate', 'failed'))
+);
+
+create unique index iu_route_attempt_once_idx on iu_route_attempt (route_name, event_id, status)
+where status in ('dry_run', 'held', 'sent');
+
+comment on table iu_route_attempt is 'One try of one event on one route; append-only';
+comment on column iu_route_attempt.attempt_id is 'Order of the tries';
+comment on column iu_route_attempt.route_name is 'The route';
+comment on column iu_route_attempt.event_id is 'The event';
+comment on column iu_route_attempt.status is
+'dry_run, held, sent, duplicate (the target had this key with this content) or failed';
+comment on column iu_route_attempt.delivered is 'True if this try put the event into the target';
+comment on column iu_route_attempt.idempotency_key is 'The key under which the target knows the event';
+comment on column iu_route_attempt.sqlstate is 'Of a failed try';
+comment on column iu_route_attempt.message is 'Of a failed try, or a remark';
+comment on column iu_route_attempt.attempted_at is 'Server clock';
+
+create trigger iu_route_attempt_append_only
+before update or delete or truncate on iu_route_attempt
+for each statement execute function iu_gates.fn_append_only();

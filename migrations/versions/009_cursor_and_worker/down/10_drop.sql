@@ -1,0 +1,66 @@
+select iu_gates.fn_refuse_history('009');
+
+drop function fn_iu_route_worker_run(text, integer, text);
+
+drop function fn_iu_worker_beat(text, text, text, integer, text, text);
+
+drop function fn_iu_worker_require(text);
+
+drop function fn_iu_canary_attempt(text, bigint[], bigint);
+
+drop function fn_iu_route_attempt(text, bigint[]);
+
+drop function fn_iu_route_try(text, bigint[]);
+
+drop function fn_iu_route_behind(text, bigint[]);
+
+drop function fn_iu_route_give_up(text, bigint[], text, text, text);
+
+drop function fn_iu_route_record(text, bigint[], text);
+
+drop function fn_iu_route_deliver(text, bigint[]);
+
+drop function fn_iu_cursor_current(text, text);
+
+drop function fn_iu_cursor_move(iu_route_cursor, bigint, boolean);
+
+drop function fn_iu_cursor_batch(iu_route_cursor, text, integer);
+
+drop function fn_iu_cursor_has_work(iu_route_cursor);
+
+drop function fn_iu_cursor_open(iu_route_cursor, bigint, xid8);
+
+drop function fn_iu_late_xids(iu_route_cursor, pg_snapshot, xid8);
+
+drop function fn_iu_event_seq();
+
+drop function fn_iu_route_mode(text);
+
+drop function fn_iu_route_resolve(text);
+
+drop function fn_iu_idempotency_key(text, text, text, bigint);
+
+drop trigger iu_outbound_route_barrier on iu_outbound_route;
+
+drop table iu_worker_heartbeat;
+
+drop table iu_runtime_gate;
+
+drop function fn_iu_switch_barrier();
+
+drop table iu_route_cursor;
+
+do $$
+declare
+    v_role text;
+begin
+    -- They read the tables of 008 by the grant of 009.
+    foreach v_role in array array['iu_gates_auditor', 'iu_gates_approver', 'iu_gates_operator', 'iu_gates_worker'] loop
+        if to_regrole(v_role) is not null then
+            execute format('revoke all on all tables in schema %I from %I', current_schema(), v_role);
+            execute format('revoke all on all functions in schema %I from %I', current_schema(), v_role);
+            execute format('revoke all on schema %I from %I', current_schema(), v_role);
+        end if;
+    end loop;
+end
+$$;

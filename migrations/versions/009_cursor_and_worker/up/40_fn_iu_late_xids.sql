@@ -1,0 +1,49 @@
+create function fn_iu_late_xids(p_cursor iu_route_cursor, p_snapshot pg_snapshot, p_own xid8)
+returns xid8[]
+language sql volatile
+set search_path from current
+as $$
+    -- Late committers: running in the old snapshot (listed in it, its own transaction, or in
+    -- the gap from its xmax to its own xid), visible in p_snapshot, with events up to old_seq.
+    -- The gap is two numbers, never a list (T10). It is searched between the transactions that
+    -- run now, whose rows are never touched, so that a long one costs the others nothing.
+    with recursive running (x) as (
+        select s.x from pg_snapshot_xip(p_snapshot) as s (x)
+        where s.x >= pg_snapshot_xmax(p_cursor.old_snapshot) and s.x < p_cursor.old_xid
+    ),
+    fence (lo, hi) as (
+        select f.x, coalesce(lead(f.x) over (order by f.x),
+                             least(p_cursor.old_xid, pg_snapshot_xmax(p_snapshot)))
+        from (select r.x from running as r
+              union all
+              select (pg_snapshot_xmax(p_cursor.old_snapshot)::text::bigint - 1)::text::xid8) as f (x)
+    ),
+    gap (x, hi) as (
+        select n.xact_id, f.hi from fence as f cross join lateral (
+            select e.xact_id from iu_event as e where e.xact_id > f.lo and e.xact_id < f.hi
+            order by e.xact_id limit 1) as n
+        union all
+        select n.xact_id, g.hi from gap as g cross join lateral (
+            select e.xact_id from iu_event as e where e.xact_id > g.x and e.xact_id < g.hi
+            order by e.xact_id limit 1) as n
+    ),
+    candidate (x) as (
+        select s.x from pg_snapshot_xip(p_cursor.old_snapshot) as s (x)
+        union
+        select p_cursor.old_xid
+        union
+        select g.x from gap as g
+    )
+    select array_agg(c.x order by c.x)
+    from candidate as c
+    where pg_visible_in_snapshot(c.x, p_snapshot)
+      and c.x is distinct from p_own
+      and coalesce(pg_xact_status(c.x), 'committed') = 'committed'
+      and (select e.event_id from iu_event as e
+           where (e.xact_id, e.event_id) > (c.x, 0::bigint) and (e.xact_id, e.event_id) <= (c.x, p_cursor.old_seq)
+           order by e.xact_id, e.event_id limit 1) is not null
+$$;
+
+comment on function fn_iu_late_xids(iu_route_cursor, pg_snapshot, xid8)
+is 'Transactions that committed between the cursor''s old snapshot and this one and wrote events before it';
+revoke execute on function fn_iu_late_xids(iu_route_cursor, pg_snapshot, xid8) from public;

@@ -1,0 +1,42 @@
+create function fn_iu_worker_require(p_site_key text) returns bigint
+language plpgsql stable
+set search_path from current
+as $$
+declare
+    v_here iu_gates.installation;
+    v_cluster bigint;
+begin
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'a worker needs READ COMMITTED, got %', upper(current_setting('transaction_isolation'))
+            using errcode = 'IUG10', hint = 'a snapshot from before disable would still read "on" (T14)';
+    end if;
+    if pg_current_xact_id_if_assigned() is not null then
+        -- The cursor rests on the sequence being read before the own xid is taken: else a younger
+        -- transaction may hold an event below it, and the next window would step over it (T9).
+        raise exception 'a batch needs a transaction of its own, this one has written already'
+            using errcode = 'IUG10', hint = 'commit before each batch';
+    end if;
+    select i.* into v_here from iu_gates.installation as i;
+    select s.system_identifier into v_cluster from pg_control_system() as s;
+    if p_site_key is null
+       or v_here.site_key_sha256 is distinct from encode(sha256(convert_to(p_site_key, 'UTF8')), 'hex') then
+        raise exception 'this database belongs to another site' using errcode = 'IUG41',
+            detail = 'the site key does not match the one recorded here',
+            hint = 'a clone never delivers by itself; iu-gates doctor';
+    end if;
+    if (v_here.system_identifier, v_here.database_oid)
+       is distinct from (v_cluster, (select d.oid from pg_database as d where d.datname = current_database())) then
+        raise exception 'this database is a copy of the one that was installed' using errcode = 'IUG41',
+            detail = format('installed in cluster %s, this is cluster %s', v_here.system_identifier, v_cluster),
+            hint = 'a restored or cloned database never delivers by itself; iu-gates doctor';
+    end if;
+    if iu_gates.fn_is_scratch() then
+        raise exception 'this is a scratch database; workers refuse it' using errcode = 'IUG41';
+    end if;
+    return v_cluster;
+end
+$$;
+
+comment on function fn_iu_worker_require(text)
+is 'The cluster''s system identifier; raises where a worker must not run';
+revoke execute on function fn_iu_worker_require(text) from public;

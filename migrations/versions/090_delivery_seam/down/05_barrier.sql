@@ -1,0 +1,1 @@
+select iu_gates.fn_hold_batches();
