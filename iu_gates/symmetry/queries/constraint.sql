@@ -1,0 +1,34 @@
+-- Of tables and domains. NOT NULL is an attribute of the column or domain, a constraint trigger is
+-- a trigger; a foreign key's rows for the partitions it points to are PostgreSQL's own.
+select
+    format('%s.%I', coalesce(r.ident, c.contypid::regtype::text), c.conname) as identity,
+    jsonb_build_object(
+        'definition', pg_get_constraintdef(c.oid),
+        'validated', c.convalidated,
+        'enforced', coalesce((to_jsonb(c) ->> 'conenforced')::boolean, true),
+        'deferrable', c.condeferrable,
+        'deferred', c.condeferred,
+        'no inherit', c.connoinherit,
+        'local', c.conislocal,
+        'parents', c.coninhcount,
+        'triggers enabled', (
+            select jsonb_agg(distinct g.tgenabled)
+            from pg_trigger g
+            where g.tgconstraint = c.oid
+        )
+    ) as attributes
+from pg_constraint c
+left join relation r on r.oid = c.conrelid
+left join pg_type t on t.oid = c.contypid
+left join kept n on n.oid = t.typnamespace
+where
+    c.contype not in ('n', 't')
+    and coalesce(r.oid, n.oid) is not null
+    and not exists (
+        select from member m
+        where m.classid = 'pg_type'::regclass and m.objid = t.oid
+    )
+    and not exists (
+        select from pg_constraint p
+        where p.oid = c.conparentid and p.conrelid = c.conrelid
+    )

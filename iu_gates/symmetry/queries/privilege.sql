@@ -1,0 +1,91 @@
+-- What differs from the owner's and PUBLIC's default, so that NULL is the default and a privilege
+-- that only a newer PostgreSQL knows makes no difference.
+with object as (
+    select 'schema ' || n.ident as identity, n.nspacl as acl, acldefault('n', n.nspowner) as usual
+    from kept n
+    union all
+    select
+        case when r.relkind = 'S' then 'sequence ' else 'table ' end || r.ident,
+        r.relacl,
+        acldefault(case when r.relkind = 'S' then 's' else 'r' end::"char", r.relowner)
+    from relation r
+    union all
+    select format('column %s.%I', r.ident, a.attname), a.attacl, acldefault('c', r.relowner)
+    from relation r
+    join pg_attribute a on a.attrelid = r.oid and not a.attisdropped
+    union all
+    select 'function ' || p.oid::regprocedure, p.proacl, acldefault('f', p.proowner)
+    from pg_proc p
+    join kept n on n.oid = p.pronamespace
+    where not exists (
+        select from member m
+        where m.classid = 'pg_proc'::regclass and m.objid = p.oid
+    )
+    union all
+    select 'type ' || t.oid::regtype, t.typacl, acldefault('T', t.typowner)
+    from pg_type t
+    join kept n on n.oid = t.typnamespace
+    where not exists (
+        select from member m
+        where m.classid = 'pg_type'::regclass and m.objid = t.oid
+    )
+    union all
+    select format('language %I', l.lanname), l.lanacl, acldefault('l', l.lanowner)
+    from pg_language l
+    where l.lanispl
+    union all
+    select format('foreign data wrapper %I', w.fdwname), w.fdwacl, acldefault('F', w.fdwowner)
+    from pg_foreign_data_wrapper w
+    union all
+    select format('foreign server %I', s.srvname), s.srvacl, acldefault('S', s.srvowner)
+    from pg_foreign_server s
+    union all
+    select 'this database', d.datacl, acldefault('d', d.datdba)
+    from pg_database d
+    where d.datname = current_database()
+    union all
+    select
+        format('default of %I for %s', pg_get_userbyid(a.defaclrole), a.defaclobjtype)
+        || coalesce(' in ' || n.ident, ''),
+        a.defaclacl,
+        case
+            when a.defaclnamespace = 0 then acldefault(
+                case when a.defaclobjtype = 'S' then 's' else a.defaclobjtype end, a.defaclrole
+            )
+            else acldefault('c', a.defaclrole)
+        end
+    from pg_default_acl a
+    left join kept n on n.oid = a.defaclnamespace
+    where a.defaclnamespace = 0 or n.oid is not null
+),
+
+entry as (
+    select o.identity, 'granted to' as verb, e.*
+    from object o
+    cross join aclexplode(o.acl) e
+    where to_jsonb(e) not in (select to_jsonb(u) from aclexplode(o.usual) u)
+    union all
+    select o.identity, 'revoked from' as verb, e.*
+    from object o
+    cross join aclexplode(o.usual) e
+    where o.acl is not null and to_jsonb(e) not in (select to_jsonb(u) from aclexplode(o.acl) u)
+),
+
+holder as (
+    select
+        e.identity,
+        format('%s %s', e.verb,
+            case when e.grantee = 0 then 'public' else pg_get_userbyid(e.grantee)::text end) as name,
+        jsonb_agg(
+            format('%s%s by %s', e.privilege_type,
+                case when e.is_grantable then ' with grant option' end,
+                pg_get_userbyid(e.grantor))
+            order by e.privilege_type, e.is_grantable, pg_get_userbyid(e.grantor)
+        ) as privileges
+    from entry e
+    group by 1, 2
+)
+
+select h.identity, jsonb_object_agg(h.name, h.privileges) as attributes
+from holder h
+group by h.identity

@@ -1,0 +1,63 @@
+"""
+What is in the tables, as a number and a digest each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import psycopg
+from psycopg import sql
+
+from iu_gates.symmetry.snapshot import settled
+
+COLUMNS: Final = Path(__file__).with_name("queries") / "rows" / "columns.sql"
+DIGEST: Final = sql.SQL("""
+    select count(*), coalesce(sum(hashtextextended(row({columns})::text, 0)::numeric), 0)
+    from only {table}
+""")
+
+
+class RowDigest(NamedTuple):
+    """
+    The rows of a table, whatever order they are in.
+
+    Attributes:
+        rows: How many there are.
+        digest: Equal if the rows are; a row that is there twice counts twice.
+    """
+
+    rows: int
+    digest: str
+
+
+def row_digests(
+    conn: psycopg.Connection[Any], exclude_schemas: Collection[str] = ()
+) -> dict[str, RowDigest]:
+    """
+    Return a digest of the rows of each table, by its name with the schema.
+
+    The order of the columns does not count either, that is the catalog's. A partition and a
+    child table count for themselves; populated materialized views count as tables. Foreign
+    tables, sequences and large objects are left out. Where row security hides rows from this
+    session, psycopg's error says so: a digest of a part would be a lie.
+    """
+    with settled(conn, exclude_schemas) as cursor:
+        tables = cursor.execute(COLUMNS.read_bytes()).fetchall()
+        return {
+            identity: _digest(cursor, schema, name, columns)
+            for identity, schema, name, columns in tables
+        }
+
+
+def _digest(
+    cursor: psycopg.Cursor[tuple[Any, ...]], schema: str, name: str, columns: list[str]
+) -> RowDigest:
+    query = DIGEST.format(
+        table=sql.Identifier(schema, name),
+        columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
+    )
+    (row,) = cursor.execute(query)
+    return RowDigest(row[0], str(row[1]))
