@@ -1,0 +1,67 @@
+"""Approve and reject: the vote of this login on what the ledger asks for."""
+
+from __future__ import annotations
+
+from iu_gates import db
+from iu_gates.config import Settings
+from iu_gates.db import Conn
+from iu_gates.errors import GateError, RefusedError, UsageError
+from iu_gates.model import PendingApproval
+
+
+def fetch_pending(settings: Settings, digest: str | None = None) -> PendingApproval | None:
+    """Return the newest request that waits for votes, or the one of a digest; None without one."""
+    with db.connect(settings, "approve") as conn:
+        db.require_installed(conn)
+        return _pending(conn, digest)
+
+
+def _pending(conn: Conn, digest: str | None) -> PendingApproval | None:
+    row = db.fetch_one(
+        conn, db.load("pending_approval"), {"digest": f"{digest}%" if digest else None}
+    )
+    if not row:
+        return None
+    votes = db.fetch_all(conn, db.load("votes"), {"digest": row["digest"]})
+    said = tuple(f"{v['login']}: {v['choice']}, {v['voted_at']:%Y-%m-%dT%H:%M:%SZ}" for v in votes)
+    return PendingApproval(votes=said, **row)
+
+
+def vote(settings: Settings, digest: str, choice: str, note: str = "") -> None:
+    """
+    Cast the vote of this login on a digest that the ledger asks for.
+
+    Raises:
+        UsageError: Nothing with this digest waits for approval.
+        RefusedError: This login asked for it itself, or may not vote.
+    """
+    with db.connect(settings, "approve") as conn:
+        db.require_installed(conn)
+        pending = _pending(conn, digest)
+        if pending is None:
+            raise UsageError(
+                f'no request with the digest "{digest[:12]}"',
+                ident="IUG-019",
+                next_command="iu-gates approve",
+            )
+        if db.fetch_value(conn, "select session_user::text") == pending.requested_by:
+            raise RefusedError(
+                "a login does not approve what it asked for itself",
+                ident="IUG-045",
+                found=f'requested by "{pending.requested_by}", which is you',
+                wanted="another login",
+                next_command="iu-gates approve --database-url postgresql://another-login@host/database",
+            )
+        conn.execute("select iu_gates.fn_vote(%s, %s, %s)", (pending.digest, choice, note))
+
+
+def require_pending(settings: Settings, digest: str | None = None) -> PendingApproval:
+    """Return what waits for approval, or raise that nothing does."""
+    pending = fetch_pending(settings, digest)
+    if pending is None:
+        raise GateError(
+            "nothing waits for approval",
+            ident="IUG-037",
+            next_command="iu-gates advance, up to a gate that asks",
+        )
+    return pending

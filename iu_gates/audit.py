@@ -1,0 +1,100 @@
+"""
+The audit: an independent count, by another way than the worker's.
+
+Host rows against events, events against attempts, attempts against the target. What is wrong
+is named; what only has not been reached yet ("waiting") is no fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from psycopg import sql
+
+from iu_gates import db, proof
+from iu_gates.config import Settings
+from iu_gates.db import Conn
+from iu_gates.model import AuditReport, Finding
+
+FAULTS: Final = {
+    "missed": "host rows without an event",
+    "skipped": "events passed over without an attempt",
+    "repeated": "events with effect more than once",
+    "reordered": "events attempted before an earlier one of their unit",
+    "unexplained": "rows of the target without an attempt",
+    "orphans": "attempts without an event",
+}
+
+
+def audit(settings: Settings, route: str | None = None) -> list[AuditReport]:
+    """Count every route, or one, and name what is wrong."""
+    with db.connect(settings, "audit") as conn:
+        db.require_installed(conn)
+        routes = db.fetch_all(conn, db.load("routes", settings.schema))
+        return [count(conn, settings, r) for r in routes if route in (None, r["route_name"])]
+
+
+def count(conn: Conn, settings: Settings, route: Mapping[str, Any]) -> AuditReport:
+    """Count one route (a row of the query "routes"), all in one snapshot."""
+    names = proof.fetch_names(conn, settings)
+    params = {
+        "route": route["route_name"],
+        "event_type": route["event_type"],
+        "prefix": f"{route['route_name']}:",
+    }
+    _fill_baseline(conn, settings, names, params)
+    with conn.transaction():
+        conn.execute("set transaction isolation level repeatable read, read only")
+        # Whole tables are held against one another; without statistics, as after a bulk load,
+        # the planner takes them for tiny and would compare each row with each.
+        conn.execute("set local enable_nestloop = off")
+        # What is off is priced beyond every threshold of the compiler, which takes seconds.
+        conn.execute("set local jit = off")
+        seen = db.fetch_one(conn, db.load("audit", settings.schema), params)
+        seen |= db.fetch_one(conn, _host_query("audit_host", settings, names), params)
+        seen |= db.fetch_one(conn, _host_query("audit_target", settings, names), params)
+    counts = {k: int(v or 0) for k, v in seen.items() if not k.endswith("_example")}
+    findings = tuple(
+        Finding(
+            text,
+            counts[name] == 0,
+            _example(counts[name], seen.get(f"{name}_example")),
+            "0",
+            "docs/runbooks/audit.md",
+        )
+        for name, text in FAULTS.items()
+    )
+    return AuditReport(route["route_name"], counts, findings)
+
+
+def _example(number: int, example: object) -> str:
+    return f"{number}, for example {example}" if example else str(number)
+
+
+def _fill_baseline(
+    conn: Conn, settings: Settings, names: Mapping[str, str], params: Mapping[str, Any]
+) -> None:
+    if not db.fetch_value(
+        conn, "select exists (select from iu_gates.capture_span where baseline_at is null)"
+    ):
+        return
+    with conn.transaction():
+        conn.execute(_host_query("audit_baseline", settings, names), params)
+        conn.execute(
+            "update iu_gates.capture_span set baseline_at = clock_timestamp()"
+            " where baseline_at is null"
+        )
+
+
+def _host_query(name: str, settings: Settings, names: Mapping[str, str]) -> sql.SQL:
+    text = db.load(name, settings.schema).as_string()
+    for variable, identifier in {
+        "host": sql.Identifier(names["iu_host_schema"], names["iu_unit_table"]),
+        "outbox": sql.Identifier(names["iu_host_schema"], names["iu_outbox_table"]),
+        "unit": sql.Identifier(names["iu_unit_column"]),
+        "version": sql.Identifier(names["iu_version_column"]),
+        "key": sql.Identifier(names["iu_key_column"]),
+    }.items():
+        text = text.replace(f':"{variable}"', identifier.as_string().replace("%", "%%"))
+    return sql.SQL(text)

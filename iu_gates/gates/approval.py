@@ -1,0 +1,79 @@
+"""
+The gate "approval": the package's digest is approved by enough logins.
+
+None of them is the one that advances, and none rejects. It cannot be waived.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Final
+
+from iu_gates import db, digest
+from iu_gates.config import Settings
+from iu_gates.db import Conn
+from iu_gates.model import Finding, Verdict, verdict
+
+NAME: Final = "approval"
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalFacts:
+    """The digest of the package as it is now, and the votes on it that count, by login."""
+
+    digest: str
+    me: str
+    approved_by: tuple[str, ...]
+    rejected_by: tuple[str, ...]
+    expires_at: datetime | None
+
+
+def collect(conn: Conn, settings: Settings) -> ApprovalFacts:
+    """Compute the digest and read the votes on it."""
+    about = digest.compute(digest.fetch_contents(conn, settings))
+    votes = db.fetch_all(conn, db.load("votes"), {"digest": about})
+    now = db.fetch_value(conn, "select clock_timestamp()")
+    valid = [
+        v
+        for v in votes
+        if v["choice"] == "approve"
+        and not v["is_me"]
+        and v["voted_at"] + settings.approval_valid_for > now
+    ]
+    return ApprovalFacts(
+        about,
+        db.fetch_value(conn, "select session_user::text"),
+        tuple(v["login"] for v in valid),
+        tuple(v["login"] for v in votes if v["choice"] == "reject"),
+        min(v["voted_at"] for v in valid) + settings.approval_valid_for if valid else None,
+    )
+
+
+def judge(facts: ApprovalFacts, settings: Settings) -> Verdict:
+    """Pass if enough other logins approved this digest and none rejected it."""
+    enough = bool(facts.digest) and len(set(facts.approved_by)) >= settings.approvals_needed
+    about, who = (facts.digest or "not known")[:12], ", ".join(facts.approved_by) or "nobody"
+    found = f"digest {about} approved by {who}"
+    return verdict(
+        NAME,
+        [
+            Finding(
+                "approvals",
+                enough,
+                found,
+                f"{settings.approvals_needed}, not by {facts.me}",
+                "iu-gates approve, as another login",
+                waits=True,
+            ),
+            Finding(
+                "rejections",
+                not facts.rejected_by,
+                ", ".join(facts.rejected_by) or "none",
+                "none",
+                "ask them",
+                waits=True,
+            ),
+        ],
+        asdict(facts) | {"expires_at": facts.expires_at.isoformat() if facts.expires_at else None},
+    )

@@ -1,0 +1,52 @@
+"""
+The gate "seam": revision 090 stands, and the consumer proof passed.
+
+What is still to come of the way was applied inside the proof, and rolled back with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from iu_gates import lanes
+from iu_gates.config import Settings
+from iu_gates.db import Conn
+from iu_gates.evidence import Evidence, fetch
+from iu_gates.model import Finding, Verdict, verdict
+
+NAME: Final = "seam"
+
+
+@dataclass(frozen=True, slots=True)
+class SeamFacts:
+    """Applied revisions and the newest proof since 090."""
+
+    applied: tuple[str, ...]
+    proof: Evidence
+
+
+def collect(conn: Conn, settings: Settings) -> SeamFacts:  # noqa: ARG001
+    """Read the lanes' place and the ledger."""
+    return SeamFacts(lanes.list_applied(conn), fetch(conn, "proof", "090"))
+
+
+def judge(facts: SeamFacts, settings: Settings) -> Verdict:  # noqa: ARG001
+    """Pass if the seam is built and the proof went through it."""
+    built = "090" in facts.applied
+    return verdict(
+        NAME,
+        [
+            Finding(
+                "revision",
+                built,
+                "090 applied" if built else "090 not applied",
+                "090",
+                "iu-gates advance",
+            ),
+            facts.proof.as_finding(
+                "consumer proof, rolled back", "iu-gates prove && iu-gates advance"
+            ),
+        ],
+        {"applied": list(facts.applied), "proof_seq": facts.proof.seq},
+    )

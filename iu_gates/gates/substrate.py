@@ -1,0 +1,67 @@
+"""The gate "substrate": 008, 009 and 060 stand, and nothing of ours has drifted since."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from iu_gates import db, lanes
+from iu_gates.config import Settings
+from iu_gates.db import Conn
+from iu_gates.model import Finding, Verdict, verdict
+
+NAME: Final = "substrate"
+REVISIONS: Final = ("008", "009", "060")
+
+
+@dataclass(frozen=True, slots=True)
+class SubstrateFacts:
+    """Applied revisions, drift as "object: change", whether the capture trigger fires always."""
+
+    applied: tuple[str, ...]
+    drift: tuple[str, ...]
+    trigger_always: bool
+
+
+def collect(conn: Conn, settings: Settings) -> SubstrateFacts:  # noqa: ARG001  one form for all gates
+    """Read the lanes' place, the drift and the trigger's state."""
+    drift = tuple(
+        f"{o}: {c}"
+        for o, c in conn.execute("select object, change from iu_gates.fn_drift()").fetchall()
+    )
+    enabled = db.fetch_value(
+        conn, "select tgenabled from pg_trigger where tgname = 'iu_unit_version_capture'"
+    )
+    return SubstrateFacts(lanes.list_applied(conn), drift, enabled in (b"A", "A"))
+
+
+def judge(facts: SubstrateFacts, settings: Settings) -> Verdict:  # noqa: ARG001
+    """Pass if the three revisions stand, without drift, with the trigger on for all writers."""
+    missing = [r for r in REVISIONS if r not in facts.applied]
+    return verdict(
+        NAME,
+        [
+            Finding(
+                "revisions",
+                not missing,
+                ", ".join(facts.applied) or "none",
+                "008, 009, 060",
+                "iu-gates advance",
+            ),
+            Finding(
+                "drift",
+                not facts.drift,
+                "; ".join(facts.drift) or "none",
+                "none",
+                "docs/gates/substrate.md",
+            ),
+            Finding(
+                "capture trigger",
+                facts.trigger_always,
+                "fires always" if facts.trigger_always else "off or missing",
+                "enabled always",
+                "alter table … enable always trigger iu_unit_version_capture",
+            ),
+        ],
+        asdict(facts),
+    )

@@ -1,0 +1,85 @@
+"""
+Which installation this is, and the lock that lets one of us walk at a time.
+
+A copy of the database brings the installation's row along; the site key stays where it was.
+So a restored dump, a clone or a database of another site is told from the original, and
+nothing is walked on it by mistake.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from iu_gates import config, db
+from iu_gates.config import Settings
+from iu_gates.db import Conn
+from iu_gates.errors import LockHeldError, RefusedError
+
+LOCK_PATIENCE_SECONDS: Final = 2.0
+
+
+def find_mismatch(conn: Conn, settings: Settings) -> str | None:
+    """Return why this database is not the one that was installed from here, or None."""
+    row = db.fetch_one(conn, db.load("installation"))
+    if not row:
+        return None
+    if row["iu_schema"] != settings.schema:
+        installed, said = row["iu_schema"], settings.schema
+        return f'it was installed with schema "{installed}", the settings say "{said}"'
+    if not row["same_database"]:
+        return "it is a copy: cluster or database are not those that were installed"
+    key = config.read_site_key(settings)
+    if row["site_key_sha256"] and (
+        key is None or config.hash_site_key(key) != row["site_key_sha256"]
+    ):
+        return "it belongs to another site: the site key here is " + (
+            "another" if key else "missing"
+        )
+    return None
+
+
+def has_key(conn: Conn) -> bool:
+    """Tell whether the installation's row holds the hash of a site key."""
+    return bool(db.fetch_one(conn, db.load("installation")).get("site_key_sha256"))
+
+
+def require_home(conn: Conn, settings: Settings) -> None:
+    """Raise `RefusedError` if this database is a copy or belongs to another site."""
+    if db.is_installed(conn) and (reason := find_mismatch(conn, settings)):
+        raise RefusedError(
+            f"this database is not walked from here: {reason}",
+            ident="IUG-041",
+            means="a copy or another site's database never moves by itself",
+            next_command="iu-gates doctor",
+            more="docs/runbooks/copies.md",
+        )
+
+
+@contextmanager
+def walk_lock(settings: Settings, command: str) -> Iterator[None]:
+    """
+    Hold the lock that one `advance` or `rollback` at a time may have, on a connection of its own.
+
+    Raises:
+        LockHeldError: Someone else has it; the holder is named.
+    """
+    with db.connect(settings, f"{command} (lock)") as conn:
+        deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
+        while not db.fetch_value(conn, "select pg_try_advisory_lock(18773005, 0)"):
+            if time.monotonic() > deadline:
+                raise LockHeldError(
+                    "another advance or rollback is at work",
+                    ident="IUG-060",
+                    found=_name_holder(conn),
+                    next_command="iu-gates status; wait for it, or end that session",
+                )
+            time.sleep(0.1)
+        yield
+
+
+def _name_holder(conn: Conn) -> str:
+    row = db.fetch_one(conn, db.load("lock_holder"))
+    return str(row.get("holder", "gone by now"))

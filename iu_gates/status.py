@@ -1,0 +1,139 @@
+"""Where am I, what is on, what is next, what blocks: read in one snapshot, writing nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from iu_gates import db, lanes, ledger, site, standing, stops
+from iu_gates.config import ROUTE, Settings
+from iu_gates.db import Conn
+from iu_gates.model import GATES, GateState, RouteState, Status, Stop, WorkerState
+
+
+def fetch_status(settings: Settings) -> Status:
+    """Return everything that `status` shows; works on any database, installed or not."""
+    with db.connect(settings, "status") as conn, conn.transaction():
+        conn.execute("set transaction isolation level repeatable read, read only")
+        database = db.fetch_value(conn, "select current_database()::text")
+        version = db.fetch_value(conn, "select current_setting('server_version')")
+        if db.is_installed(conn):
+            return _read(conn, settings, database, version)
+    return Status(
+        database,
+        version,
+        installed=False,
+        next_gate=GATES[0],
+        next_command="iu-gates advance",
+        blocks=("iu-gates is not installed in this database",),
+    )
+
+
+def _read(conn: Conn, settings: Settings, database: str, version: str) -> Status:
+    applied = lanes.list_applied(conn)
+    drift = lanes.list_drift(conn)
+    gates = standing.list_gates(conn)
+    next_gate = standing.next_gate(gates)
+    routes = _list_routes(conn, settings) if "060" in applied else ()
+    held = tuple(stops.list_stops(conn))
+    gate_value = _worker_gate(conn, settings) if "060" in applied else None
+    foreign = site.find_mismatch(conn, settings)
+    is_open = bool(next_gate or held or drift)
+    seq, head = ledger.read_head(conn)
+    return Status(
+        database,
+        version,
+        installed=True,
+        revisions=applied,
+        worker_gate=gate_value,
+        gates=gates,
+        routes=routes,
+        stops=held,
+        workers=_list_workers(conn, settings) if "009" in applied else (),
+        disagreements=_disagreements(applied, gate_value, routes, held),
+        drift=drift,
+        next_gate=next_gate,
+        next_command="iu-gates doctor" if foreign else "iu-gates advance" if is_open else "",
+        blocks=(foreign,) if foreign else _list_blocks(conn, gates, next_gate),
+        ledger_seq=seq,
+        ledger_hash=head,
+    )
+
+
+def _list_blocks(
+    conn: Conn, gates: tuple[GateState, ...], next_gate: str | None
+) -> tuple[str, ...]:
+    """Return what stands in the way: what the newest verdict lacked, or why it does not count."""
+    reasons = [f"{g.gate}: {g.reason}" for g in gates if g.gate == next_gate and g.reason]
+    return tuple(_last_failures(conn, next_gate) or reasons)
+
+
+def _list_routes(conn: Conn, settings: Settings) -> tuple[RouteState, ...]:
+    rows = db.fetch_all(conn, db.load("route_states", settings.schema))
+    names = ("captured", "dry_run", "held", "sent", "duplicate", "dead", "waiting")
+    return tuple(
+        RouteState(
+            name=r["route_name"],
+            target=f"{r['target_kind']}: {r['target_ref']}",
+            mode=r["mode"],
+            enabled=r["enabled"],
+            dry_run=r["dry_run"],
+            quota=r["quota"],
+            live_from=r["live_from"],
+            live_since=r["live_since"],
+            counts={n: r["dry_run_events" if n == "dry_run" else n] for n in names},
+        )
+        for r in rows
+    )
+
+
+def _worker_gate(conn: Conn, settings: Settings) -> str | None:
+    row = db.fetch_one(conn, db.load("dry_run", settings.schema), {"route": ROUTE})
+    value: str | None = row["gate_value"]
+    return value
+
+
+def _list_workers(conn: Conn, settings: Settings) -> tuple[WorkerState, ...]:
+    return tuple(
+        WorkerState(**row) for row in db.fetch_all(conn, db.load("heartbeats", settings.schema))
+    )
+
+
+def _last_failures(conn: Conn, gate: str | None) -> list[str]:
+    """Return what the newest verdict of a gate did not find, if it failed."""
+    if gate is None:
+        return []
+    facts: dict[str, Any] = ledger.fetch_newest(conn, "verdict", gate).get("facts", {})
+    if facts.get("outcome") in (None, "pass", "waived"):
+        return []
+    return [
+        f"{f['name']}: {f['found']}, wanted {f['wanted']}"
+        for f in facts["findings"]
+        if not f["passed"]
+    ]
+
+
+def _disagreements(
+    applied: tuple[str, ...],
+    gate_value: str | None,
+    routes: tuple[RouteState, ...],
+    held: tuple[Stop, ...],
+) -> tuple[str, ...]:
+    """Say where a revision and a switch differ; the switch is the truth."""
+    said = []
+    if gate_value is not None and (gate_value == "true") != ("080" in applied):
+        said.append(f"the worker gate is {gate_value}, the runtime lane {_has(applied, '080')}")
+    for route in routes:
+        live = route.enabled and not route.dry_run
+        if route.name == ROUTE and live != ("081" in applied):
+            mode = "live" if live else "dry"
+            said.append(f"{route.name} is {mode}, the runtime lane {_has(applied, '081')}")
+    for stop in held:
+        revision = "081" if stop.route else "080"
+        if stop.kind != "drill" and revision in applied:
+            what = stop.route or "everything"
+            said.append(f"{what} is stopped, the runtime lane {_has(applied, revision)}")
+    return tuple(said)
+
+
+def _has(applied: tuple[str, ...], revision: str) -> str:
+    return f"{'has' if revision in applied else 'has not'} {revision}"

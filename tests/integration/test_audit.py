@@ -1,0 +1,155 @@
+"""The audit counts by another way than the worker's, and names what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from iu_gates import audit, worker
+from iu_gates.model import AuditReport
+from tests.support.databases import Servers
+from tests.support.play import ROUTE, MakeStage, Stage, stages
+from tests.support.walk import State
+
+
+@pytest.fixture
+def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
+    """Give a maker of stages."""
+    with stages(servers, major, tmp_path) as make:
+        yield make
+
+
+def count(stage: Stage) -> AuditReport:
+    """Return the audit of our route."""
+    (report,) = audit.audit(stage.settings, ROUTE)
+    return report
+
+
+def faults(stage: Stage) -> dict[str, str]:
+    """Return the findings that did not pass."""
+    return {f.name: f.found for f in count(stage).findings if not f.passed}
+
+
+@pytest.fixture
+def live(make_stage: MakeStage) -> Stage:
+    """Give a stage at 082, with three versions delivered."""
+    stage = make_stage(State.LIVE)
+    stage.write("unit", *range(1, 5))
+    stage.write("a:b", 1, 2)
+    worker.run(stage.settings, once=True)
+    return stage
+
+
+def test_sound_database(live: Stage) -> None:
+    """
+    P1, P2: host = captured = delivered = in the target; a unit with colons is no stranger.
+    """
+    report = count(live)
+    assert report.passed
+    counts = report.counts
+    assert [counts[n] for n in ("host", "captured", "delivered", "in_target")] == [4, 4, 4, 4]
+    live.write("unit", 5)
+    assert count(live).passed
+    assert count(live).counts["waiting"] == 1
+
+
+def test_missed_is_named(live: Stage) -> None:
+    """
+    T1: a row that was written while the trigger was off has no event.
+    """
+    live.conn.execute("alter table public.unit_version disable trigger iu_unit_version_capture")
+    live.write("unit", 5)
+    assert faults(live) == {"host rows without an event": "1, for example unit version 5"}
+
+
+def test_row_of_a_replica_is_captured_all_the_same(live: Stage) -> None:
+    """
+    T1: the trigger fires ALWAYS, so `session_replication_role` hides nothing from it.
+
+    Where it is made an ordinary one, the audit finds what is missed.
+    """
+    live.conn.execute("set session_replication_role = replica")
+    live.write("unit", 5)
+    assert count(live).passed
+    live.conn.execute("alter table public.unit_version enable trigger iu_unit_version_capture")
+    live.write("unit", 6)
+    live.conn.execute("reset session_replication_role")
+    assert faults(live) == {"host rows without an event": "1, for example unit version 6"}
+
+
+def test_rows_from_before_capture_are_no_fault(make_stage: MakeStage) -> None:
+    """
+    T7: what the host wrote before 060 has no event, and is counted as such.
+    """
+    stage = make_stage()
+    stage.write("old", 1, 2, 3)
+    stage.walk("substrate")
+    stage.write("old", 4)
+    report = count(stage)
+    assert report.passed
+    assert (report.counts["baseline"], report.counts["captured"]) == (2, 1)
+
+
+def test_skipped_is_named(live: Stage) -> None:
+    """
+    P1: an event that every cursor passed and that has no attempt is a skip.
+    """
+    live.conn.execute("alter table iu_core.iu_route_attempt disable trigger all")
+    live.conn.execute(
+        "delete from iu_core.iu_route_attempt where event_id ="
+        " (select event_id from iu_core.iu_event where subject = 'unit' and version_seq = 3)"
+    )
+    live.conn.execute("delete from public.event_outbox where subject = 'unit' and id = 2")
+    live.write("later", 2)
+    worker.run(live.settings, once=True)
+    worker.run(live.settings, once=True)
+    seen = faults(live)
+    assert seen["events passed over without an attempt"] == "1, for example unit version 3"
+
+
+def test_unexplained_is_named(live: Stage) -> None:
+    """
+    A row of the target under our key that no attempt stands behind.
+    """
+    key = f"{ROUTE}:iu.version_applied:9:nobody"
+    live.conn.execute(
+        "insert into public.event_outbox (event_type, subject, payload, idempotency_key)"
+        " values ('x', 'x', '{}', %s), ('x', 'x', '{}', 'the host''s own')",
+        (key,),
+    )
+    assert faults(live) == {"rows of the target without an attempt": f"1, for example {key}"}
+
+
+def test_reordered_is_named(live: Stage) -> None:
+    """
+    P3: two events of a unit that were attempted in the other order.
+    """
+    live.conn.execute("alter table iu_core.iu_route_attempt disable trigger all")
+    live.conn.execute(
+        "update iu_core.iu_route_attempt as a set event_id = -e.event_id from iu_core.iu_event as e"
+        " where e.event_id = a.event_id and e.subject = 'unit' and e.version_seq in (2, 3)"
+    )
+    live.conn.execute(
+        "update iu_core.iu_route_attempt as a set event_id = e.event_id from iu_core.iu_event as e"
+        " where a.event_id < 0 and e.subject = 'unit' and e.version_seq in (2, 3)"
+        " and e.event_id <> -a.event_id"
+    )
+    assert faults(live)["events attempted before an earlier one of their unit"].startswith("1, ")
+
+
+def test_orphan_is_named(live: Stage) -> None:
+    """
+    T19: there is no foreign key from attempt to event; the audit looks instead.
+    """
+    live.conn.execute("alter table iu_core.iu_event disable trigger all")
+    live.conn.execute("delete from iu_core.iu_event where subject = 'a:b'")
+    assert "1" in faults(live)["attempts without an event"]
+
+
+def test_unknown_route_has_no_report(live: Stage) -> None:
+    """
+    An audit of a route that there is not reports nothing.
+    """
+    assert audit.audit(live.settings, "nowhere") == []
