@@ -1,0 +1,166 @@
+"""What every command shares: the three common options, and the way its outcome is shown."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Concatenate, Final, ParamSpec, TypeVar, get_type_hints
+
+import typer
+
+from iu_gates import config, render
+from iu_gates.config import Settings
+from iu_gates.errors import UsageError
+
+GATE_NOT_SATISFIED: Final = 3
+P = ParamSpec("P")
+T = TypeVar("T")
+
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--database-url",
+        metavar="URL",
+        help='The database, as a libpq URL or conninfo; "embedded" is the server in the box.'
+        " Else IU_GATES_DATABASE_URL, the settings file or libpq's PG* say it.",
+        show_default=False,
+    ),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="The settings file; else iu-gates.toml or pyproject.toml in the working directory.",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Show the outcome as one JSON object.")]
+COMMON: Final = {"database_url": DatabaseUrl, "config_file": ConfigFile, "as_json": AsJson}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The common options of one call, wherever on the line they stood."""
+
+    database_url: str | None = None
+    config_file: Path | None = None
+    as_json: bool = False
+
+    def settings(self) -> Settings:
+        """Return the settings, for a command that needs no database."""
+        return config.load(self.database_url, self.config_file)
+
+    def database_settings(self) -> Settings:
+        """Return the settings, sure that they name a database; raises `UsageError` if not."""
+        settings = self.settings()
+        config.require_url(settings)
+        return settings
+
+    def show(self, value: T, make_page: Callable[[T, int], render.Page]) -> None:
+        """Show an outcome on stdout, as JSON or as a page."""
+        if self.as_json:
+            self.show_json(value)
+        else:
+            render.write(make_page(value, render.terminal_width()))
+
+    def show_json(self, value: object) -> None:
+        """Show JSON on stdout."""
+        render.write_text(render.to_json(value))
+
+    def say(self, text: str, **fields: object) -> None:
+        """Show a sentence; as JSON, `fields` and the sentence as "message"."""
+        self.show({**fields, "message": text}, lambda _, width: _sentence(text, width))
+
+    def notify(self, gate: str, message: str) -> None:
+        """Show a line of progress on stderr; with --json there is none."""
+        if not self.as_json:
+            render.write(render.notice(gate, message, render.terminal_width()), sys.stderr)
+
+    def confirm(self, question: str, again: str) -> bool:
+        """
+        Ask on the terminal, and return whether the answer was yes.
+
+        Args:
+            question: Without its question mark.
+            again: The command that needs no answer.
+
+        Raises:
+            UsageError: There is nobody to ask: no terminal, or --json.
+        """
+        if self.as_json or not sys.stdin.isatty():
+            raise UsageError(
+                "there is nobody to ask: no terminal" + (", and --json" if self.as_json else ""),
+                ident="IUG-080",
+                wanted=f'a terminal to answer "{question}?", or --yes',
+                means="nothing was done",
+                next_command=again,
+            )
+        return typer.confirm(question, err=True)
+
+
+def conclude(*, passed: bool) -> None:
+    """End the command with exit code 3 if what it checked has a fault."""
+    if not passed:
+        raise typer.Exit(GATE_NOT_SATISFIED)
+
+
+def common(body: Callable[Concatenate[Call, P], None]) -> Callable[..., None]:
+    """
+    Give a command the common options; its body gets them as a `Call`.
+
+    What stands before the subcommand is kept in typer's context, and what stands after it
+    wins. Options of its own follow in the body's signature.
+    """
+
+    @functools.wraps(body)
+    def command(context: typer.Context, *args: P.args, **options: P.kwargs) -> None:
+        given: dict[str, Any] = {name: options.pop(name) for name in COMMON}
+        context.obj = _merged(context.obj or Call(), **given)
+        body(context.obj, *args, **options)
+
+    hints = get_type_hints(body, include_extras=True)
+    own = [
+        parameter.replace(annotation=hints[parameter.name])
+        for parameter in list(inspect.signature(body).parameters.values())[1:]
+    ]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    ours = [
+        inspect.Parameter(n, keyword, default=_default(n), annotation=a) for n, a in COMMON.items()
+    ]
+    every = [p.replace(kind=keyword) for p in own] + ours
+    context = inspect.Parameter(
+        "context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
+    )
+    _describe(command, [context, *every])
+    return command
+
+
+def _describe(command: Callable[..., None], parameters: list[inspect.Parameter]) -> None:
+    """Let typer see these parameters instead of those of the wrapper."""
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+
+
+def _default(name: str) -> bool | None:
+    return False if name == "as_json" else None
+
+
+def _merged(
+    before: Call, database_url: str | None, config_file: Path | None, *, as_json: bool
+) -> Call:
+    return Call(
+        database_url or before.database_url,
+        config_file or before.config_file,
+        as_json or before.as_json,
+    )
+
+
+def _sentence(text: str, width: int) -> render.Page:
+    page = render.Page(width)
+    page.text(text)
+    return page

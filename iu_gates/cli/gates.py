@@ -1,0 +1,81 @@
+# ruff: noqa: PLC0415  a use case is imported when its command is called: see iu_gates.cli
+"""The way up: status, plan, advance, prove."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from iu_gates import render
+from iu_gates.cli.call import Call, common, conclude
+from iu_gates.errors import UsageError
+from iu_gates.model import GATES
+
+
+@common
+def status(call: Call) -> None:
+    """Show where it stands: what is on, what is next, what blocks."""
+    settings = call.database_settings()
+    from iu_gates.status import fetch_status
+
+    call.show(fetch_status(settings), render.status)
+
+
+@common
+def plan(
+    call: Call,
+    sql: Annotated[bool, typer.Option("--sql", help="Show the SQL itself, and only that.")] = False,
+) -> None:
+    """Show the steps that lie ahead, gate by gate; nothing is changed."""
+    settings = call.database_settings()
+    from iu_gates.plan import make_plan
+
+    ahead = make_plan(settings)
+    if sql and not call.as_json:
+        render.write_text(render.plan_sql(ahead))
+    else:
+        call.show(ahead, render.plan)
+
+
+@common
+def advance(
+    call: Call,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="GATE",
+            help="Go on through this gate, as far as can be gone; else one gate.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """
+    Take the next gate: do its part, judge, record the verdict.
+
+    Where it must wait (for events, a worker, another login's approval) or a gate is not
+    satisfied, the exit code is 3 and the next command is named. Started again, it goes on.
+    """
+    if to is not None and to not in GATES:
+        raise UsageError(
+            f'"{to}" is no gate',
+            ident="IUG-018",
+            wanted=f"one of {', '.join(GATES)}",
+            next_command="iu-gates advance --help",
+        )
+    settings = call.database_settings()
+    from iu_gates.advance import advance as walk
+
+    call.show(walk(settings, to=to, notify=call.notify), render.advance)
+
+
+@common
+def prove(call: Call) -> None:
+    """Run the consumer proof, then roll it back; exit 3 on a fault."""
+    settings = call.database_settings()
+    from iu_gates.proof import prove as run_proof
+
+    report = run_proof(settings)
+    call.show(report, render.proof)
+    conclude(passed=report.passed)

@@ -1,0 +1,59 @@
+"""
+Values into text: the only place that knows colour, width and marks.
+
+    page      lines of styled spans, plain until they go out
+    output    onto a stream: in colour on a terminal, plain in a pipe, NO_COLOR honoured
+    values    the same values as JSON, and no secret in either
+    words     numbers, times, sizes
+    findings  findings and verdicts
+    errors, status, walk, reports, record, demo     one function a value
+    progress  a bar on a terminal
+"""
+
+from iu_gates.render.demo import demo_table
+from iu_gates.render.errors import error
+from iu_gates.render.output import terminal_width, write, write_text
+from iu_gates.render.page import Page
+from iu_gates.render.record import backup, backups, batch, ledger, ledger_verified, pending
+from iu_gates.render.reports import audits, doctor, proof
+from iu_gates.render.status import status
+from iu_gates.render.values import error_to_json, jsonify, scrub, to_json
+from iu_gates.render.walk import (
+    advance,
+    disable,
+    notice,
+    plan,
+    plan_sql,
+    rollback,
+    rollback_preview,
+)
+
+__all__ = [
+    "Page",
+    "advance",
+    "audits",
+    "backup",
+    "backups",
+    "batch",
+    "demo_table",
+    "disable",
+    "doctor",
+    "error",
+    "error_to_json",
+    "jsonify",
+    "ledger",
+    "ledger_verified",
+    "notice",
+    "pending",
+    "plan",
+    "plan_sql",
+    "proof",
+    "rollback",
+    "rollback_preview",
+    "scrub",
+    "status",
+    "terminal_width",
+    "to_json",
+    "write",
+    "write_text",
+]

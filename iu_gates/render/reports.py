@@ -1,0 +1,67 @@
+"""What was checked: proof, audit, doctor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from iu_gates.model import AuditReport, DoctorReport, ProofReport
+from iu_gates.render import words
+from iu_gates.render.findings import findings
+from iu_gates.render.page import WIDTH, Page, Span
+
+_COUNTED: Final = ("host", "baseline", "captured", "dry_run", "delivered", "held", "duplicates")
+_FAULTS: Final = ("dead", "missed", "skipped", "repeated", "reordered", "unexplained")
+
+
+def proof(report: ProofReport, width: int = WIDTH) -> Page:
+    """Return each check of the consumer proof."""
+    page = Page(width)
+    passed = sum(check.passed for check in report.checks)
+    page.line(
+        _mark(passed=report.passed),
+        f" consumer proof of {report.route}: {passed} of {len(report.checks)}",
+    )
+    findings(page, report.checks)
+    page.blank()
+    page.field("applied", ", ".join(report.pending) or "nothing: the state as it is")
+    page.field("held", f"{report.held_ms:.0f} ms, then rolled back: nothing of it remains")
+    return page
+
+
+def audits(reports: Sequence[AuditReport], width: int = WIDTH) -> Page:
+    """Return the independent counts, route by route."""
+    page = Page(width)
+    for report in reports:
+        page.blank()
+        outcome = (
+            "every event is accounted for" if report.passed else "events are not accounted for"
+        )
+        page.line(_mark(passed=report.passed), f" {report.route}: {outcome}")
+        for names in (_COUNTED, _FAULTS):
+            present = {n: report.counts[n] for n in names if n in report.counts}
+            if present:
+                page.field("", words.counts(present, names), columns=2)
+        findings(page, report.findings)
+    if not reports:
+        page.line("no route to audit: nothing to do")
+    return page
+
+
+def doctor(report: DoctorReport, width: int = WIDTH) -> Page:
+    """Return every check of the surroundings, and how many failed."""
+    page = Page(width)
+    findings(page, report.checks, indent=0)
+    failed = sum(not check.passed for check in report.checks)
+    page.blank()
+    page.line(
+        _mark(passed=not failed),
+        f" {words.plural(failed, 'check')} of {len(report.checks)} failed"
+        if failed
+        else f" all {words.plural(len(report.checks), 'check')} passed",
+    )
+    return page
+
+
+def _mark(*, passed: bool) -> Span:
+    return ("✓", "good") if passed else ("✗", "bad")
