@@ -21,6 +21,7 @@ from iu_gates.errors import GateError, RefusedError
 from tests.support.databases import Servers
 from tests.support.engine import CURSOR_KEY, GATE_KEY, wait_until
 from tests.support.play import MakeStage, Stage, Worker, stages
+from tests.support.tools import require_tool
 from tests.support.walk import HOST, SITE_KEY, State, walk_to
 
 PGBOUNCER = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
@@ -250,7 +251,7 @@ def count_outbox(conn: psycopg.Connection) -> int:
 @contextmanager
 def pooler(stage: Stage) -> Iterator[str]:
     """Run pgbouncer in transaction mode before the stage's server; give the URL."""
-    assert PGBOUNCER, "pgbouncer is not installed: apt-get install pgbouncer"
+    assert PGBOUNCER is not None
     server = stage.database.server
     # As root it wants another account, and that of the server's own socket can reach it.
     account = server.socket_dir.owner()
@@ -284,6 +285,7 @@ def test_it_works_behind_a_pooler_in_transaction_mode(
     Behind pgbouncer in transaction mode, with other clients on the same two sessions, all is
     delivered, and `disable` drains.
     """
+    require_tool("pgbouncer", there=PGBOUNCER is not None)
     stage = make_stage(State.LIVE)
     with pooler(stage) as url:
         settings = stage.with_settings(database_url=url)
