@@ -111,9 +111,10 @@ def _pair_in(directory: Path) -> Tools | None:
 
 def _version(program: Path) -> str | None:
     """Return what the program says of itself; None if it is missing or does not run."""
-    if not program.is_file() or program.resolve().name == "pg_wrapper":
-        return None
+    # A directory of the search path that this account may not enter holds no tool for it.
     try:
+        if not program.is_file() or program.resolve().name == "pg_wrapper":
+            return None
         answer = subprocess.run(
             [program, "--version"],
             stdin=subprocess.DEVNULL,

@@ -23,8 +23,9 @@ def mode(path: Path) -> int:
 
 
 @pytest.fixture(params=[0o000, 0o077, 0o777], ids=oct)
-def umask(request: pytest.FixtureRequest) -> Iterator[int]:
-    """Set a umask for the test."""
+def umask(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[int]:
+    """Set a umask for the test, whose own folder was made before."""
+    assert tmp_path.is_dir()
     old = os.umask(request.param)
     yield request.param
     os.umask(old)

@@ -118,3 +118,21 @@ def test_this_machine_has_tools_for_its_own_servers() -> None:
     The versioned directories and the packages are looked at: PATH alone is not all there is.
     """
     assert find_tools(16).major >= 16
+
+
+def test_directory_that_may_not_be_entered_holds_no_tools(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """
+    A search path left over from another account, such as root's, is passed over.
+    """
+
+    def deny(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", deny)
+
+    with pytest.raises(BackupError) as raised:
+        find_tools(18, tmp_path)
+
+    assert raised.value.ident == "IUG-022"
