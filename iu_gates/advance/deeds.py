@@ -1,0 +1,237 @@
+"""
+What `advance` does for each gate, before it is judged: a backup, steps, a proof, a drill.
+
+One method a gate, by name; a gate that only watches has none. Each can be done twice: what
+stands already is not done again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from iu_gates import backups, digest, drill, gates, lanes, ledger, proof, stops
+from iu_gates.advance.judging import refusal
+from iu_gates.config import ROUTE, Settings
+from iu_gates.db import Conn
+from iu_gates.errors import GateError
+from iu_gates.evidence import fetch as fetch_evidence
+
+Notify = Callable[[str, str], None]
+"""Called with a gate and a line of progress."""
+
+
+class Deeds:
+    """
+    The deeds of one call of `advance`.
+
+    Attributes:
+        did: What was done since it was last emptied, in words.
+        stops_seen: The stops in force when the walk began; a later one ends it (T27).
+    """
+
+    def __init__(self, conn: Conn, settings: Settings, notify: Notify) -> None:
+        self.conn = conn
+        self.settings = settings
+        self.notify = notify
+        self.did: list[str] = []
+        self.stops_seen: list[int] = []
+
+    def do(self, gate: str) -> None:
+        """Do what belongs to a gate."""
+        self.notify(gate, "begins")
+        action = getattr(self, f"_do_{gate}", None)
+        if action is not None:
+            action()
+
+    def _steps(self, gate: str) -> None:
+        """Apply the revisions of a gate that are lacking, each under a backup that counts."""
+        for revision in lanes.REVISIONS:
+            if revision.gate != gate or revision.name in lanes.list_applied(self.conn):
+                continue
+            self._require_backup(gate, is_ddl=revision.is_ddl)
+            self.notify(gate, f"applies {revision.name}: {revision.summary}")
+            self._upgrade(gate, revision.name)
+            self.did.append(f"applied {revision.lane}/{revision.name}: {revision.summary}")
+
+    def _upgrade(self, gate: str, revision: str) -> None:
+        """Apply one revision; where that is refused because of a stop, say so first."""
+        try:
+            lanes.upgrade(
+                self.settings,
+                revision,
+                gate=gate,
+                stops_seen=self.stops_seen,
+                notify=lambda text: self.notify(gate, text),
+            )
+        except GateError as error:
+            self._require_no_new_stop(error)
+            raise
+
+    def _require_no_new_stop(self, cause: GateError) -> None:
+        for stop in stops.list_stops(self.conn):
+            if stop.kind != "drill" and stop.epoch not in self.stops_seen:
+                raise GateError(
+                    f'stopped by "{stop.by}": {stop.reason}',
+                    ident="IUG-038",
+                    found=f"{stop.kind} of {stop.route or 'everything'}, {stop.at:%H:%M:%S}",
+                    means="this walk does not turn on again what was stopped while it went",
+                    next_command="iu-gates status; then iu-gates advance, to go on from here",
+                    facts={"did": self.did},
+                ) from cause
+
+    def _require_backup(self, gate: str, *, is_ddl: bool) -> None:
+        """
+        Make sure that a backup counts before a step; renew one that ran out, never one that broke.
+
+        Raises:
+            GateError: The archive that the ledger names is missing or was altered.
+        """
+        in_force = ledger.fetch_not_in_force(self.conn, "backup") is None
+        if in_force and not is_ddl:
+            return
+        facts = gates.backup.collect(self.conn, self.settings, gate=gate)
+        verdict = gates.backup.judge(facts, self.settings)
+        if facts.defect is not None:
+            raise refusal(verdict, self.did)
+        if not (in_force and verdict.passed):
+            self._take_backup(gate)
+
+    def _take_backup(self, gate: str) -> None:
+        self.notify(gate, "takes a backup and reads it back whole")
+        manifest = backups.take(self.conn, self.settings).require_manifest()
+        size = f"{manifest.size_bytes / 2**20:.1f} MiB"
+        self.did.append(
+            f"took {manifest.archive} ({size}, sha256 {manifest.sha256[:12]}, read back whole)"
+        )
+
+    def _do_backup(self) -> None:
+        facts = gates.backup.collect(self.conn, self.settings)
+        if (
+            facts.newest is not None
+            and facts.defect is None
+            and gates.backup.judge(facts, self.settings).passed
+        ):
+            backups.record(self.conn, self.settings, facts.newest)
+            self.did.append(f"took over {facts.newest.path.name}")
+        else:
+            self._take_backup("backup")
+
+    def _do_substrate(self) -> None:
+        self._steps("substrate")
+
+    def _do_invocation(self) -> None:
+        if self.settings.invocation is not None:
+            self._request("invocation", digest.fetch_invocation(self.settings))
+
+    def _do_dry_run(self) -> None:
+        self._steps("dry_run")
+
+    def _do_seam(self) -> None:
+        self._steps("seam")
+        self._prove("090")
+
+    def _do_check_relaxed(self) -> None:
+        self._steps("check_relaxed")
+        self._prove("100")
+
+    def _do_disable_proven(self) -> None:
+        self._drill("disable_proven", "100")
+
+    def _do_approval(self) -> None:
+        self._request("package", digest.fetch_contents(self.conn, self.settings))
+
+    def _do_canary(self) -> None:
+        self._require_approved()
+        self._steps("canary")
+
+    def _do_live(self) -> None:
+        self._require_approved()
+        self._drill("live", "081")
+        if fetch_evidence(self.conn, "drill", "081").passed:
+            self._steps("live")
+
+    def _require_approved(self) -> None:
+        """Take the approval out of force if the package is another one now (T36)."""
+        if lanes.REVISIONS[-1].name in lanes.list_applied(self.conn):
+            return
+        approved = ledger.fetch_newest(self.conn, "verdict", "approval")["facts"]["facts"]
+        about = digest.compute(digest.fetch_contents(self.conn, self.settings))
+        if approved.get("digest", about) == about:
+            return
+        why = f"the package is another one now, digest {about[:12]}"
+        self.conn.execute("select iu_gates.fn_void(array['approval'], %s)", (why,))
+        raise GateError(
+            f'gate "approval" is not in force any more: {why}',
+            found=f"digest {about[:12]}: settings or SQL have changed",
+            wanted=f"digest {approved['digest'][:12]}, which was approved",
+            means="nothing was changed past this gate",
+            next_command="iu-gates advance, which asks for approval of what it is now",
+            more="docs/gates/approval.md",
+            facts={"did": self.did},
+        )
+
+    def _prove(self, since: str) -> None:
+        evidence = fetch_evidence(self.conn, "proof", since)
+        if evidence.passed and not evidence.facts.get("pending", []):
+            return
+        for attempt in range(5):
+            report = proof.run(self.conn, self.settings)
+            waits = [c for c in report.checks if not c.passed and c.waits]
+            if report.passed or not waits:
+                break
+            time.sleep(0.1 * 2**attempt)
+        inside = f" with {', '.join(report.pending)} inside" if report.pending else ""
+        word = "passed" if report.passed else "failed"
+        self.did.append(
+            f"consumer proof{inside} in BEGIN … ROLLBACK, {report.held_ms:.0f} ms: {word}"
+        )
+        self.did.extend(
+            f"  {c.name}: {c.found}, wanted {c.wanted}" for c in report.checks if not c.passed
+        )
+
+    def _drill(self, gate: str, since: str) -> None:
+        if fetch_evidence(self.conn, "drill", since).passed:
+            return
+        legs = drill.run(self.conn, self.settings, lambda text: self.notify(gate, text))
+        for leg in legs:
+            word = "passed" if leg.passed else "not passed"
+            self.did.append(f"drill of the {leg.scope}: {word} in {leg.seconds} s")
+
+    def _request(self, subject: str, contents: dict[str, Any]) -> None:
+        """Ask for approval in the ledger, once for each digest."""
+        about = digest.compute(contents)
+        last = ledger.fetch_newest(self.conn, "request", subject)
+        if last.get("facts", {}).get("digest") != about:
+            needed = self.settings.approvals_needed if subject == "package" else 1
+            ledger.append(
+                self.conn,
+                "request",
+                subject,
+                {"digest": about, "contents": contents, "needed": needed},
+            )
+            self.did.append(f"asked for approval of the {subject}, digest {about[:12]}")
+
+    def grant(self) -> None:
+        """Turn the votes into an approval that the route's foreign key can stand on."""
+        contents = digest.fetch_contents(self.conn, self.settings)
+        self.conn.execute(
+            "select iu_gates.fn_grant_approval(%s, %s, %s, %s, %s)",
+            (
+                ROUTE,
+                contents["definition_hash"],
+                digest.compute(contents),
+                self.settings.approvals_needed,
+                self.settings.approval_valid_for,
+            ),
+        )
+
+    def present_again(self) -> bool:
+        """Present the canary's event to the seam a second time, rolled back."""
+        facts = gates.canary.collect(self.conn, self.settings)
+        if facts.event_id is None or facts.again:
+            return False
+        seen = proof.present_again(self.conn, self.settings, ROUTE, facts.event_id)
+        self.did.append(f"presented event {facts.event_id} again: {seen}")
+        return True
