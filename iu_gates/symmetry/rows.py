@@ -14,8 +14,10 @@ from psycopg import sql
 from iu_gates.symmetry.snapshot import settled
 
 COLUMNS: Final = Path(__file__).with_name("queries") / "rows" / "columns.sql"
+EACH: Final = sql.SQL("coalesce(sum(hashtextextended(row({column})::text, 0)::numeric), 0)")
 DIGEST: Final = sql.SQL("""
-    select count(*), coalesce(sum(hashtextextended(row({columns})::text, 0)::numeric), 0)
+    select count(*), coalesce(sum(hashtextextended(row({columns})::text, 0)::numeric), 0),
+           array[{each}]::text[]
     from only {table}
 """)
 
@@ -27,10 +29,12 @@ class RowDigest(NamedTuple):
     Attributes:
         rows: How many there are.
         digest: Equal if the rows are; a row that is there twice counts twice.
+        columns: Each column's name, and the same for it alone.
     """
 
     rows: int
     digest: str
+    columns: tuple[tuple[str, str], ...]
 
 
 def row_digests(
@@ -58,6 +62,7 @@ def _digest(
     query = DIGEST.format(
         table=sql.Identifier(schema, name),
         columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
+        each=sql.SQL(", ").join(EACH.format(column=sql.Identifier(c)) for c in columns),
     )
     (row,) = cursor.execute(query)
-    return RowDigest(row[0], str(row[1]))
+    return RowDigest(row[0], str(row[1]), tuple(zip(columns, row[2], strict=True)))

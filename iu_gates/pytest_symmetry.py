@@ -1,0 +1,151 @@
+"""
+``pytest --symmetry``: one test a revision, and one for the walk to base and up again.
+
+Loaded by pytest wherever iu-gates is installed, so it imports nothing of the rest until it is asked
+for. Settings in pytest's ini file, under the names of the options without their dashes:
+
+    symmetry_database_url   as --symmetry-database-url; else IU_GATES_DATABASE_URL
+    symmetry_config         as --symmetry-config; else alembic.ini
+    symmetry_setup_sql      a file of SQL that makes what the first revision needs
+    symmetry_baseline       a file of known faults; what it excuses is an expected failure
+    symmetry_url_variable   environment variables from which env.py takes its URL, one a line
+
+All revisions are tried when the first of the tests runs, in one go; each test then says what was
+found of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from iu_gates.symmetry.formats import Report
+    from iu_gates.symmetry.verdict import Result
+
+WALK: Final = "walk to base and up again"
+TEXTS: Final = {
+    "database_url": "The server on which databases are made to try revisions in.",
+    "config": "The project's alembic.ini.",
+    "setup_sql": "SQL that makes what the first revision needs.",
+    "baseline": "Faults that are known.",
+}
+REPORT: Final = pytest.StashKey["Report"]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --symmetry and what goes with it."""
+    group = parser.getgroup("symmetry", "upgrade/downgrade symmetry of Alembic revisions")
+    group.addoption("--symmetry", action="store_true", help="Try each revision: up, down, up.")
+    for name, text in TEXTS.items():
+        group.addoption(f"--symmetry-{name.replace('_', '-')}", help=text, default=None)
+        parser.addini(f"symmetry_{name}", text)
+    parser.addini("symmetry_url_variable", "Variables for env.py.", type="linelist")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(
+    session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Add the tests, after those of the project."""
+    if config.getoption("--symmetry"):
+        collector = Revisions.from_parent(session, name="symmetry")
+        items.extend(collector.collect())
+
+
+class Revisions(pytest.Collector):
+    """The revisions of the project, as tests."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Yield one test a revision, and one for the walk."""
+        from iu_gates.symmetry.copies import making  # noqa: PLC0415  see above
+        from iu_gates.symmetry.project import Runner  # noqa: PLC0415
+
+        options = read_options(self.config)
+        with making(options.conninfo) as copies, Runner(options.project) as runner:
+            listing = runner.list_revisions(copies.make())
+        for revision in listing.revisions:
+            yield RevisionItem.from_parent(self, name=revision.name)
+        yield RevisionItem.from_parent(self, name=WALK)
+
+
+class RevisionItem(pytest.Item):
+    """The test of one revision."""
+
+    def runtest(self) -> None:
+        """Fail with what was found of the revision."""
+        from iu_gates.symmetry import formats  # noqa: PLC0415  see above
+
+        report = self._report()
+        result = self._find(report)
+        if known := report.known(result):
+            pytest.xfail(f"{result.outcome}, known: {known.reason}")
+        if not result.passed:
+            raise AsymmetryError("\n".join([result.outcome, *formats.lines(result)]))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Show the findings, without a traceback through this file."""
+        if isinstance(excinfo.value, AsymmetryError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        """Name the revision in the report."""
+        return self.path, None, f"symmetry: {self.name}"
+
+    def _find(self, report: Report) -> Result:
+        by_name = {r.revision.name: r for r in report.run.results}
+        if self.name == WALK:
+            assert report.run.walk is not None  # noqa: S101  it is always gone here
+            return report.run.walk
+        return by_name[self.name]
+
+    def _report(self) -> Report:
+        stash = self.session.stash
+        if REPORT not in stash:
+            from iu_gates.symmetry.check import check  # noqa: PLC0415  see above
+
+            stash[REPORT] = check(read_options(self.config))
+        return stash[REPORT]
+
+
+class AsymmetryError(Exception):
+    """A revision is not symmetric; the text says what was found."""
+
+
+def read_options(config: pytest.Config) -> Any:
+    """Return what the options and the ini file say; raises pytest's UsageError."""
+    from iu_gates import config as settings  # noqa: PLC0415  see above
+    from iu_gates import db  # noqa: PLC0415
+    from iu_gates.errors import IuGatesError  # noqa: PLC0415
+    from iu_gates.symmetry import check  # noqa: PLC0415
+    from iu_gates.symmetry.project import Project  # noqa: PLC0415
+    from iu_gates.symmetry.trial import Plan  # noqa: PLC0415
+
+    root = config.rootpath
+
+    def read(name: str) -> str | None:
+        given: str | None = config.getoption(f"--symmetry-{name.replace('_', '-')}")
+        return given or config.getini(f"symmetry_{name}") or None
+
+    url = read("database_url") or os.environ.get("IU_GATES_DATABASE_URL")
+    file = root / (read("config") or "alembic.ini")
+    setup, baseline = read("setup_sql"), read("baseline")
+    try:
+        conninfo = db.resolve_url(settings.load(url, cwd=root))
+        project = Project(
+            file,
+            folder=root,
+            driver=check.read_driver(file, "alembic"),
+            url_variables=("DATABASE_URL", *config.getini("symmetry_url_variable")),
+        )
+    except IuGatesError as error:
+        raise pytest.UsageError(
+            f"{error.ident} {error.summary}; next: {error.next_command}"
+        ) from error
+    plan = Plan(setup_sql=(root / setup).read_text("utf-8") if setup else "", jobs=2)
+    return check.Options(conninfo, project, plan, baseline=root / baseline if baseline else None)

@@ -1,0 +1,118 @@
+"""
+A file of known faults, so that a project with old ones can start today.
+
+JSON, one entry a revision, sorted, to be committed beside ``alembic.ini``:
+
+    {"format": 1, "revisions": {"4f2a…": {"outcome": "asymmetric", "sha256": "…",
+                                          "findings": ["type public.color: is new"],
+                                          "reason": "before 2026; nobody downgrades past it"}}}
+
+An entry holds for the text of the revision that it was written for and for no finding that it does
+not list: a changed revision, and a new fault of a known one, fail. An entry that is not needed any
+more is reported, so that it leaves the file. Reasons written by hand are kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from iu_gates.errors import UsageError
+from iu_gates.symmetry.verdict import Result
+
+FORMAT: Final = 1
+NO_REASON: Final = "known since the baseline was written"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One entry: the fault of one revision as it was when the entry was written."""
+
+    outcome: str
+    sha256: str
+    findings: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The entries by revision; empty without a file."""
+
+    entries: Mapping[str, Known]
+
+    def covers(self, result: Result) -> Known | None:
+        """Return the entry that excuses a result, if there is one."""
+        entry = self.entries.get(result.revision.name)
+        if entry is None or result.passed or entry.outcome != result.outcome:
+            return None
+        if entry.sha256 != hash_text(result) or set(findings(result)) - set(entry.findings):
+            return None
+        return entry
+
+    def fixed(self, results: Iterable[Result]) -> tuple[str, ...]:
+        """Return the revisions whose entries are not needed: they pass, or are not there."""
+        seen = {r.revision.name: r for r in results}
+        return tuple(n for n in self.entries if n in seen and seen[n].passed)
+
+
+def read(path: Path) -> Baseline:
+    """Return the baseline in a file; raises `UsageError` if it is none."""
+    try:
+        data = json.loads(path.read_text("utf-8"))
+        if data["format"] != FORMAT:
+            raise ValueError(f"format {data['format']}")  # noqa: TRY301  said below
+        entries = {
+            str(name): Known(
+                str(e["outcome"]), str(e["sha256"]), tuple(e["findings"]), str(e.get("reason", ""))
+            )
+            for name, e in data["revisions"].items()
+        }
+    except FileNotFoundError as error:
+        raise UsageError(
+            f'no baseline "{path}"',
+            ident="IUG-095",
+            next_command=f"iu-gates symmetry --write-baseline {path}",
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f'"{path}" is no baseline: {error}',
+            ident="IUG-095",
+            next_command=f"iu-gates symmetry --write-baseline {path}",
+        ) from error
+    return Baseline(entries)
+
+
+def write(path: Path, results: Iterable[Result], before: Baseline) -> int:
+    """Write the faults of a run, with the reasons that there were; return how many."""
+    faults = {r.revision.name: r for r in results if not r.passed}
+    revisions: dict[str, Any] = {}
+    for name, result in sorted(faults.items()):
+        known = before.entries.get(name)
+        revisions[name] = {
+            "outcome": result.outcome,
+            "sha256": hash_text(result),
+            "findings": list(findings(result)),
+            "reason": known.reason if known else NO_REASON,
+        }
+    text = json.dumps({"format": FORMAT, "revisions": revisions}, indent=2, ensure_ascii=False)
+    path.write_text(text + "\n", "utf-8")
+    return len(revisions)
+
+
+def findings(result: Result) -> tuple[str, ...]:
+    """Return the findings of a result, one line each, as the file lists them."""
+    said = [str(d).splitlines()[0] for d in result.differences]
+    said += [f"rows of {r.table}" for r in result.rows]
+    if result.failure is not None:
+        said.append(f"{result.failure.kind} {result.failure.sqlstate}".strip())
+    return tuple(said)
+
+
+def hash_text(result: Result) -> str:
+    """Return the SHA-256 of a revision's file; "" for the walk, which has none."""
+    path = result.revision.path
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""

@@ -1,0 +1,64 @@
+"""`pytest --symmetry` in a project of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.cli import make_environment
+from tests.support.databases import Servers
+from tests.support.projects import Rev, chain, make_project
+
+PROJECT = chain(
+    Rev("good", "create table t (id int)", "drop table t"),
+    Rev("left", "create type color as enum ('red')", ""),
+)
+
+
+def run_pytest(folder: Path, *arguments: str) -> tuple[int, str]:
+    """Run pytest in a folder, with the plugin and no configuration but the folder's own."""
+    line = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "iu_gates.pytest_symmetry",
+        "-p",
+        "no:cacheprovider",
+    ]
+    done = subprocess.run(
+        [*line, *arguments],
+        cwd=folder,
+        env=make_environment(folder, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_one_test_a_revision_beside_the_projects_own(
+    servers: Servers, major: int, tmp_path: Path
+) -> None:
+    """
+    A fault fails its own test with its findings; without --symmetry nothing is added.
+    """
+    folder = tmp_path / "project"
+    make_project(folder, PROJECT)
+    (folder / "test_own.py").write_text("def test_own() -> None:\n    assert True\n")
+    (folder / "pytest.ini").write_text(
+        f"[pytest]\nsymmetry_database_url = {servers.get(major).conninfo()}\n"
+    )
+    code, out = run_pytest(folder, "-q")
+    assert (code, "1 passed" in out) == (0, True), out
+
+    code, out = run_pytest(folder, "--symmetry", "-v")
+    assert (code, "2 failed, 2 passed" in out) == (1, True), out
+    assert "asymmetric" in out
+    assert "type public.color: is new" in out
+    assert "Traceback" not in out
+
+    code, out = run_pytest(folder, "--symmetry", "--symmetry-config", "nowhere.ini")
+    assert code != 0
+    assert "IUG-090" in out
