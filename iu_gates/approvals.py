@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iu_gates import db
+from iu_gates import db, refusals
 from iu_gates.config import Settings
 from iu_gates.db import Conn
 from iu_gates.errors import GateError, RefusedError, UsageError
@@ -35,7 +35,10 @@ def vote(settings: Settings, digest: str, choice: str, note: str = "") -> None:
         UsageError: Nothing with this digest waits for approval.
         RefusedError: This login asked for it itself, or may not vote.
     """
-    with db.connect(settings, "approve") as conn:
+    with (
+        refusals.recorded(settings, choice, digest=digest),
+        db.connect(settings, "approve") as conn,
+    ):
         db.require_installed(conn)
         pending = _pending(conn, digest)
         if pending is None:

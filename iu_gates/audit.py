@@ -43,7 +43,8 @@ def count(conn: Conn, settings: Settings, route: Mapping[str, Any]) -> AuditRepo
         "event_type": route["event_type"],
         "prefix": f"{route['route_name']}:",
     }
-    _fill_baseline(conn, settings, names, params)
+    # It writes, by a right of its own; on a standby it leaves that to the primary.
+    conn.execute("select iu_gates.fn_capture_baseline()")
     with conn.transaction():
         conn.execute("set transaction isolation level repeatable read, read only")
         # Whole tables are held against one another; without statistics, as after a bulk load,
@@ -70,21 +71,6 @@ def count(conn: Conn, settings: Settings, route: Mapping[str, Any]) -> AuditRepo
 
 def _example(number: int, example: object) -> str:
     return f"{number}, for example {example}" if example else str(number)
-
-
-def _fill_baseline(
-    conn: Conn, settings: Settings, names: Mapping[str, str], params: Mapping[str, Any]
-) -> None:
-    if not db.fetch_value(
-        conn, "select exists (select from iu_gates.capture_span where baseline_at is null)"
-    ):
-        return
-    with conn.transaction():
-        conn.execute(_host_query("audit_baseline", settings, names), params)
-        conn.execute(
-            "update iu_gates.capture_span set baseline_at = clock_timestamp()"
-            " where baseline_at is null"
-        )
 
 
 def _host_query(name: str, settings: Settings, names: Mapping[str, str]) -> sql.SQL:

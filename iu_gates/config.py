@@ -26,6 +26,8 @@ ROUTE: Final = "iu.version_applied.workflow"
 EMBEDDED: Final = "embedded"
 INVOCATIONS: Final = ("systemd", "cron", "pg_cron", "dot", "manual")
 PG_VARIABLES: Final = ("PGHOST", "PGDATABASE", "PGSERVICE", "PGUSER", "PGPORT", "PGHOSTADDR")
+BACKUP_KINDS: Final = ("full", "own-objects")
+SITE_BACKUP_TOOLS: Final = ("pgbackrest", "barman", "snapshot", "pitr", "other")
 WAIVABLE: Final = ("rehearsal",)
 HOST_NAMES: Final = (
     "schema",
@@ -40,6 +42,7 @@ HOST_NAMES: Final = (
     "outbox_constants",
 )
 WAIVER_FIELDS: Final = ("gate", "who", "why", "until")
+COMPRESSION: Final = re.compile(r"\d|(none|gzip|lz4|zstd)(:[\w=,]+)?")
 _UNITS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 
 
@@ -54,6 +57,12 @@ class Settings:
         host: Names of the host's schema, tables and columns; see docs/host-contract.md.
         backup_dir: Where archives are kept.
         backup_max_age: A backup of exactly this age still counts.
+        backup_kind: "full", or "own-objects" beside a registered backup of the site's own.
+        backup_compress: As pg_dump takes it, such as "zstd:3"; None is what measured best.
+        backup_keep: So many newest archives are kept at least; None and None keep all.
+        backup_keep_for: So old an archive is kept at least; None is no limit of its own.
+        site_backup_max_age: How old the site's own backup may be.
+        site_restore_test_max_age: How long ago its restore may have been tested.
         bin_dir: Where pg_dump and pg_restore are; None searches.
         invocation: How the worker is run; one of `INVOCATIONS`.
         heartbeat_max_age: A worker seen longer ago is not there.
@@ -64,6 +73,9 @@ class Settings:
         drill_wait: How long a drill waits for organic events and for batches.
         barrier_wait: How long `disable` waits for batches in hand.
         lock_wait: How long a step waits for a lock in all; each try is 100 ms.
+        rehearsal_url: A server on which a rehearsal may make its scratch database; None is the
+            database's own.
+        rehearsal_max_age: A rehearsal, and the backup it restores, count this long.
         waivers: Gates that are let pass by name.
         site_key_file: Holds the key of this installation, outside the database.
     """
@@ -73,6 +85,12 @@ class Settings:
     host: Mapping[str, Any] = field(default_factory=dict)
     backup_dir: Path = Path("backups")
     backup_max_age: timedelta = timedelta(minutes=60)
+    backup_kind: str = "full"
+    backup_compress: str | None = None
+    backup_keep: int | None = None
+    backup_keep_for: timedelta | None = None
+    site_backup_max_age: timedelta = timedelta(hours=24)
+    site_restore_test_max_age: timedelta = timedelta(days=30)
     bin_dir: Path | None = None
     invocation: str | None = None
     heartbeat_max_age: timedelta = timedelta(minutes=5)
@@ -83,6 +101,8 @@ class Settings:
     drill_wait: timedelta = timedelta(seconds=30)
     barrier_wait: timedelta = timedelta(seconds=10)
     lock_wait: timedelta = timedelta(seconds=30)
+    rehearsal_url: str | None = None
+    rehearsal_max_age: timedelta = timedelta(days=7)
     waivers: tuple[Waiver, ...] = ()
     site_key_file: Path = field(default_factory=lambda: default_config_dir() / "site-key")
 
@@ -128,6 +148,11 @@ def build(values: Mapping[str, Any]) -> Settings:
     )
     if settings.invocation is not None and settings.invocation not in INVOCATIONS:
         raise _bad("invocation", settings.invocation, f"one of {', '.join(INVOCATIONS)}")
+    if settings.backup_kind not in BACKUP_KINDS:
+        raise _bad("backup_kind", settings.backup_kind, f"one of {', '.join(BACKUP_KINDS)}")
+    compress = settings.backup_compress
+    if compress is not None and not COMPRESSION.fullmatch(compress):
+        raise _bad("backup_compress", compress, 'such as "zstd:3", "gzip:6", "lz4" or "none"')
     return settings
 
 
@@ -256,7 +281,7 @@ def _convert(name: str, value: Any) -> Any:
     try:
         return convert(value)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
-        wanted = 'a duration such as "60 min"' if kind == "timedelta" else kind
+        wanted = 'a duration such as "60 min"' if kind.startswith("timedelta") else kind
         raise _bad(name, value, wanted) from error
 
 

@@ -36,7 +36,10 @@ SQLSTATES: Mapping[str, type[IuGatesError]] = {
     "IUG38": GateError,
     "IUG40": RefusedError,
     "IUG41": RefusedError,
+    "IUG46": RefusedError,
+    "IUG48": RefusedError,
     "IUG60": LockHeldError,
+    "IUG83": RefusedError,
 }
 
 CAUSES: Final = (
@@ -70,6 +73,18 @@ CAUSES: Final = (
         "the server asks for a password",
         "IUG-053",
         "set PGPASSWORD or ~/.pgpass",
+    ),
+    (
+        "too many c",  # "connections for role", "connections for database", "clients already"
+        "the server takes no more sessions",
+        "IUG-056",
+        "end sessions that are not needed, or raise the limit; then the same again",
+    ),
+    (
+        "remaining connection slots are reserved",
+        "the server takes no more sessions",
+        "IUG-056",
+        "end sessions that are not needed, or raise the limit; then the same again",
     ),
     (
         "no pg_hba.conf entry",
@@ -129,16 +144,25 @@ def resolve_url(settings: Settings) -> str:
 
 
 @contextmanager
-def connect(settings: Settings, command: str) -> Iterator[Conn]:
+def connect(settings: Settings, command: str, *, as_owner: bool = False) -> Iterator[Conn]:
     """
     Open a connection for one command.
 
+    Args:
+        settings: Whose database.
+        command: Goes into `application_name`.
+        as_owner: Act for the owner of our schemas (SET ROLE), with its rights and no others; the
+            ledger's actor stays the login. For what walks: a pooler would keep it.
+
     Raises:
+        RefusedError: The login may not act for the owner.
         UsageError: The URL is no URL.
         UnreachableError: No server, no such database, no such login.
     """
     conn = open_connection(resolve_url(settings), command)
     try:
+        if as_owner:
+            conn.execute(load("act_as_owner"))
         yield conn
     except psycopg.Error as error:
         raise translate(error) from error
@@ -219,6 +243,16 @@ def translate(error: psycopg.Error) -> IuGatesError:
 
 def _refusal(error: psycopg.Error, message: str, fields: dict[str, Any]) -> IuGatesError | None:
     """Return what the database does not let us do, by the error's class; None if it is another."""
+    if isinstance(error, pg.InsufficientPrivilege) and "set role" in message:
+        return RefusedError(
+            "this login is no operator",
+            ident="IUG-087",
+            found=message,
+            wanted="a login that may act for the owner of our schemas",
+            means="nothing was changed",
+            next_command="iu-gates doctor, which prints the grant",
+            more="docs/rights.md",
+        )
     if isinstance(error, pg.InsufficientPrivilege):
         return RefusedError(
             f"this login may not do that: {message}",
@@ -231,6 +265,8 @@ def _refusal(error: psycopg.Error, message: str, fields: dict[str, Any]) -> IuGa
             ident="IUG-061",
             next_command="iu-gates status, then the same again",
         )
+    if isinstance(error, pg.ReadOnlySqlTransaction):
+        return read_only()
     if isinstance(error, pg.FeatureNotSupported | pg.IntegrityError):
         ident = "IUG-043" if isinstance(error, pg.IntegrityError) else "IUG-047"
         return RefusedError(f"the database refuses it: {message}", ident=ident, **fields)
@@ -249,7 +285,16 @@ def _server_error(state: str, message: str) -> UnreachableError:
 
 def is_installed(conn: Conn) -> bool:
     """Return whether the control schema is there."""
-    return fetch_value(conn, "select to_regclass('iu_gates.ledger')") is not None
+    # Not by to_regclass, which raises for a login that may not use the schema.
+    return (
+        fetch_value(
+            conn,
+            "select exists (select from pg_class as c"
+            " join pg_namespace as n on n.oid = c.relnamespace"
+            " where n.nspname = 'iu_gates' and c.relname = 'ledger')",
+        )
+        is True
+    )
 
 
 def count_rows(conn: Conn) -> dict[str, int]:
@@ -261,6 +306,25 @@ def count_rows(conn: Conn) -> dict[str, int]:
         )
         counts[f"{table['schema']}.{table['name']}"] = int(fetch_one(conn, query)["rows"])
     return counts
+
+
+def require_writable(conn: Conn) -> None:
+    """Raise `RefusedError` on a standby, or where sessions are read-only by default."""
+    if fetch_value(
+        conn, "select pg_is_in_recovery() or current_setting('transaction_read_only')::bool"
+    ):
+        raise read_only()
+
+
+def read_only() -> RefusedError:
+    """Return IUG-084: this server, or this login's sessions, write nothing."""
+    return RefusedError(
+        "nothing can be written here: a standby, or a read-only session",
+        ident="IUG-084",
+        wanted="the primary, and default_transaction_read_only = off",
+        means="nothing was changed, and nothing is delivered from a standby",
+        next_command="the same command with the primary's --database-url",
+    )
 
 
 def require_installed(conn: Conn) -> None:

@@ -47,9 +47,13 @@ def fetch_contents(conn: Conn, settings: Settings, route: str = ROUTE) -> dict[s
         "limits": {
             "approvals_needed": settings.approvals_needed,
             "approval_valid_for_s": settings.approval_valid_for.total_seconds(),
+            "backup_kind": settings.backup_kind,
             "backup_max_age_s": settings.backup_max_age.total_seconds(),
+            "site_backup_max_age_s": settings.site_backup_max_age.total_seconds(),
+            "site_restore_test_max_age_s": settings.site_restore_test_max_age.total_seconds(),
             "dry_run_min_events": settings.dry_run_min_events,
             "dry_run_min_span_s": settings.dry_run_min_span.total_seconds(),
+            "rehearsal_max_age_s": settings.rehearsal_max_age.total_seconds(),
         },
         "gates": [g for g in GATES if g not in ("approval", "canary", "live")],
         "waivers": [
@@ -57,6 +61,17 @@ def fetch_contents(conn: Conn, settings: Settings, route: str = ROUTE) -> dict[s
             for w in settings.waivers
         ],
     }
+
+
+def fetch_way(conn: Conn, settings: Settings) -> dict[str, Any]:
+    """Return what a rehearsal is about: the package without what may change with the day."""
+    contents = fetch_contents(conn, settings)
+    return {name: contents[name] for name in ("route", "definition_hash", "revisions")}
+
+
+def fetch_catalog(conn: Conn) -> dict[str, str]:
+    """Return our objects with the hash of each, whoever owns them: the same on any server."""
+    return {r["object"]: r["hash"] for r in db.fetch_all(conn, db.load("catalog_objects"))}
 
 
 def fetch_invocation(settings: Settings) -> dict[str, Any]:

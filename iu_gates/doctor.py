@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from iu_gates import backup, config, db, gates, lanes, site
+from iu_gates import backup, config, db, drift, gates, lanes, mending, rights, site
 from iu_gates.config import Settings
 from iu_gates.db import Conn
 from iu_gates.errors import IuGatesError
-from iu_gates.model import DoctorReport, Finding
+from iu_gates.model import DoctorReport, Drift, Finding
 
-ROLES = ("iu_gates_approver", "iu_gates_operator", "iu_gates_worker", "iu_gates_auditor")
+LONGEST_REMEDY = 200
 
 
 def doctor(settings: Settings) -> DoctorReport:
     """Return every check; none of them writes."""
     with db.connect(settings, "doctor") as conn:
-        host = gates.host.judge(gates.host.collect(conn, settings), settings)
+        facts = gates.host.collect(conn, settings)
+        host = gates.host.judge(facts, settings)
         checks = [*host.findings, _judge_tools(conn, settings), _judge_key(settings)]
-        if db.is_installed(conn):
+        checks += rights.judge(conn, settings, facts.names)
+        if db.is_installed(conn) and rights.may_read(conn):
             checks += [
                 _judge_home(conn, settings),
-                _judge_roles(conn),
                 _judge_chain(conn),
                 *_judge_drift(conn),
             ]
@@ -67,18 +68,6 @@ def _judge_home(conn: Conn, settings: Settings) -> Finding:
     )
 
 
-def _judge_roles(conn: Conn) -> Finding:
-    missing = [r for r in ROLES if db.fetch_value(conn, "select to_regrole(%s)", r) is None]
-    remedy = "; ".join(f"create role {r} nologin" for r in missing) + "; then iu-gates advance"
-    return Finding(
-        "roles",
-        not missing,
-        f"missing: {', '.join(missing)}" if missing else "all there",
-        ", ".join(ROLES),
-        remedy,
-    )
-
-
 def _judge_chain(conn: Conn) -> Finding:
     problems = conn.execute(
         "select seq, problem from iu_gates.fn_ledger_verify() limit 3"
@@ -88,17 +77,24 @@ def _judge_chain(conn: Conn) -> Finding:
 
 
 def _judge_drift(conn: Conn) -> list[Finding]:
-    rows = conn.execute("select object, change from iu_gates.fn_drift()").fetchall()
     return [
         Finding(
-            f"drift of {o}",
+            f"drift of {d.object}",
             passed=False,
-            found=c,
-            wanted="as the last step left it",
-            remedy="docs/gates/substrate.md",
+            found=d.change,
+            wanted="as it was left",
+            remedy=_name_mending(d, drift.name_remedy(conn)),
         )
-        for o, c in rows
+        for d in drift.list_drift(conn)
+        if not d.is_part
     ]
+
+
+def _name_mending(found: Drift, command: str) -> str:
+    """Return the statement that mends it, or the command that prints what is longer."""
+    statements = mending.list_statements(found)
+    is_short = len(statements) == 1 and len(statements[0]) <= LONGEST_REMEDY
+    return statements[0] if is_short and command == drift.MEND else command
 
 
 def _judge_revisions(conn: Conn) -> Finding:

@@ -9,10 +9,8 @@ migrations themselves know nothing of it, the guard in the database does.
 from __future__ import annotations
 
 import importlib.util
-import random
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from io import StringIO
@@ -21,11 +19,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import psycopg
 
-from iu_gates import config, db
+from iu_gates import config, db, locks
 from iu_gates.config import Settings
 from iu_gates.db import Conn
 from iu_gates.errors import GateError, IuGatesError, LockHeldError, RefusedError, UsageError
-from iu_gates.model import Step
+from iu_gates.model import Direction, Step
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -75,10 +73,6 @@ TARGETS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """`rollback --to` NAME: the targets per lane, in order (T32)."""
 
-TRY_MS: Final = 100
-SHORTEST_PAUSE: Final = 0.1
-LONGEST_PAUSE: Final = 2.0
-
 
 def list_applied(conn: Conn) -> tuple[str, ...]:
     """Return the applied revisions of both lanes, in the order of `REVISIONS`."""
@@ -95,18 +89,17 @@ def list_applied(conn: Conn) -> tuple[str, ...]:
             wanted=f"one of {', '.join(BY_NAME)}",
             next_command="pip install --upgrade iu-gates",
         )
-    applied: set[str] = set()
-    while heads:
-        name = heads.pop()
+    return list_with_needs(heads)
+
+
+def list_with_needs(heads: Iterable[str]) -> tuple[str, ...]:
+    """Return these revisions and all that they stand on, in the order of `REVISIONS`."""
+    todo, applied = set(heads), set[str]()
+    while todo:
+        name = todo.pop()
         applied.add(name)
-        heads |= set(BY_NAME[name].needs) - applied
+        todo |= set(BY_NAME[name].needs) - applied
     return tuple(r.name for r in REVISIONS if r.name in applied)
-
-
-def list_drift(conn: Conn) -> tuple[str, ...]:
-    """Return "object: changed|missing|added" for what is not as the last lane step left it."""
-    rows = conn.execute("select object, change from iu_gates.fn_drift()").fetchall()
-    return tuple(f"{name}: {change}" for name, change in rows)
 
 
 def undone_by(applied: tuple[str, ...], target: str) -> tuple[Step, ...]:
@@ -154,10 +147,9 @@ def upgrade(
     """Apply one revision in its own transaction, trying again while a lock cannot be had."""
     from alembic import command
 
-    attributes = _attributes(settings, gate, stops_seen)
-    _with_patience(
-        settings, lambda: command.upgrade(make_config(attributes), revision), revision, notify
-    )
+    patience = locks.Patience(settings, notify)
+    attributes = _attributes(settings, gate, stops_seen, patience)
+    patience.call(partial(_run, command.upgrade, attributes, revision))
 
 
 def downgrade(
@@ -166,18 +158,36 @@ def downgrade(
     *,
     stops_seen: list[int] | None = None,
     notify: Callable[[str], None] = lambda _: None,
+    require: Callable[[str], object] = lambda _: None,
 ) -> None:
-    """Walk down to a target of `TARGETS` or of Alembic's own kind, such as ``runtime@base``."""
+    """
+    Walk down to a target of `TARGETS` or of Alembic's own kind, such as ``runtime@base``.
+
+    `require` is called with each revision right before it is undone, and may raise.
+    """
     from alembic import command
 
     with db.connect(settings, "rollback") as conn:
         applied = list_applied(conn)
+    patience = locks.Patience(settings, notify)
+    attributes = _attributes(settings, "rollback", stops_seen, patience)
+    attributes["before_step"] = _look_and_require(patience.look, require)
     for part in TARGETS.get(target, (target,)):
-        if not _undoes(part, applied):
-            continue
-        attributes = _attributes(settings, "rollback", stops_seen)
-        step = partial(_downgrade_part, command.downgrade, attributes, part)
-        _with_patience(settings, step, part, notify)
+        if _undoes(part, applied):
+            patience.call(partial(_run, command.downgrade, attributes, part))
+
+
+def _look_and_require(
+    look: Callable[..., dict[str, str]], require: Callable[[str], object]
+) -> Callable[..., dict[str, str]]:
+    def look_first(
+        conn: Conn, revision: str, direction: Direction, names: Mapping[str, str]
+    ) -> dict[str, str]:
+        options = look(conn, revision, direction, names)
+        require(revision)
+        return options
+
+    return look_first
 
 
 def _undoes(part: str, applied: tuple[str, ...]) -> bool:
@@ -190,9 +200,10 @@ def _undoes(part: str, applied: tuple[str, ...]) -> bool:
     return any(name in applied for name in above)
 
 
-def _downgrade_part(walk: Callable[..., None], attributes: Mapping[str, Any], part: str) -> None:
+def _run(walk: Callable[..., None], attributes: Mapping[str, Any], target: str) -> None:
     # A new configuration for each try: env.py leaves its variables in it.
-    walk(make_config(attributes), part)
+    with _translated():
+        walk(make_config(attributes), target)
 
 
 def bootstrap(settings: Settings) -> None:
@@ -200,10 +211,16 @@ def bootstrap(settings: Settings) -> None:
     from alembic.runtime.environment import EnvironmentContext
     from alembic.script import ScriptDirectory
 
-    cfg = make_config(_attributes(settings, "host", None) | {"bootstrap": True})
-    script = ScriptDirectory.from_config(cfg)
-    with _translated(), EnvironmentContext(cfg, script, fn=lambda *_: []):
-        script.run_env()
+    patience = locks.Patience(settings, lambda _: None)
+    attributes = _attributes(settings, "host", None, patience) | {"bootstrap": True}
+
+    def make() -> None:
+        cfg = make_config(attributes)
+        script = ScriptDirectory.from_config(cfg)
+        with _translated(), EnvironmentContext(cfg, script, fn=lambda *_: []):
+            script.run_env()
+
+    patience.call(make)
 
 
 def render_sql(
@@ -252,65 +269,22 @@ def make_config(attributes: Mapping[str, Any]) -> Config:
     return cfg
 
 
-def _attributes(settings: Settings, gate: str, stops_seen: list[int] | None) -> dict[str, Any]:
+def _attributes(
+    settings: Settings, gate: str, stops_seen: list[int] | None, patience: locks.Patience
+) -> dict[str, Any]:
     key = config.read_site_key(settings)
-    options = {
-        "lock_timeout": f"{TRY_MS}ms",
-        "idle_in_transaction_session_timeout": "60s",
-        "iu_gates.walk": gate,
-    }
+    options = {**locks.TIMEOUTS, "iu_gates.walk": gate}
     if stops_seen is not None:
         options["iu_gates.stops_seen"] = "{" + ",".join(str(s) for s in stops_seen) + "}"
     return {
         "url": db.resolve_url(settings),
-        "application_name": "iu-gates advance",
+        "application_name": f"iu-gates {'rollback' if gate == 'rollback' else 'advance'}",
         "schema": settings.schema,
         "host": dict(settings.host),
         "site_key_sha256": config.hash_site_key(key) if key else None,
         "options": options,
+        "before_step": patience.look,
     }
-
-
-def _with_patience(
-    settings: Settings, step: Callable[[], object], name: str, notify: Callable[[str], None]
-) -> None:
-    """Try a step until its locks can be had (SQLSTATE 55P03 only), naming who blocks it."""
-    bound = settings.lock_wait.total_seconds()
-    deadline = time.monotonic() + bound
-    pause = SHORTEST_PAUSE
-    while True:
-        try:
-            with _translated():
-                step()
-        except LockHeldError as error:
-            blockers = _name_blockers(settings)
-            if time.monotonic() + pause > deadline:
-                raise _gave_up(name, bound, blockers) from error
-            notify(f"{name} waits for a lock: {blockers}")
-            time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  jitter, not a secret
-            pause = min(pause * 2, LONGEST_PAUSE)
-        else:
-            return
-
-
-def _gave_up(name: str, bound_seconds: float, blockers: str) -> LockHeldError:
-    return LockHeldError(
-        f"step {name} could not have its locks within {bound_seconds:.0f} s",
-        ident="IUG-061",
-        found=blockers,
-        means="nothing of this step was applied",
-        next_command="end or wait for the sessions named, then the same command again",
-    )
-
-
-def _name_blockers(settings: Settings) -> str:
-    with db.connect(settings, "locks") as conn:
-        rows = db.fetch_all(
-            conn,
-            db.load("blockers", settings.schema),
-            {"schema": settings.host.get("schema", "public")},
-        )
-    return "; ".join(r["blocker"] for r in rows) or "gone by now"
 
 
 class _translated:  # noqa: N801  reads as a verb at its one kind of use
@@ -351,6 +325,7 @@ def _refusal(kind: str, error: Any) -> IuGatesError:
         "guard": (GateError, "IUG-020"),
         "host": (GateError, "IUG-034"),
         "history": (RefusedError, "IUG-040"),
+        "drift": (RefusedError, "IUG-046"),
     }[kind]
     return cls(
         error.summary, ident=ident, found="; ".join(error.findings), next_command=error.remedy

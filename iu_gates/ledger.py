@@ -89,12 +89,18 @@ def read_head(conn: Conn) -> tuple[int, str]:
 
 
 def list_entries(
-    settings: Settings, *, limit: int | None = None, kind: str | None = None
+    settings: Settings,
+    *,
+    limit: int | None = None,
+    kind: str | None = None,
+    since_seq: int | None = None,
+    since_at: datetime | None = None,
 ) -> list[LedgerEntry]:
     """Return entries, newest last; `limit` keeps the newest."""
+    wanted = {"limit": limit, "kind": kind, "since_seq": since_seq, "since_at": since_at}
     with db.connect(settings, "ledger") as conn:
         db.require_installed(conn)
-        rows = db.fetch_all(conn, db.load("ledger_entries"), {"limit": limit, "kind": kind})
+        rows = db.fetch_all(conn, db.load("ledger_entries"), wanted)
     return [LedgerEntry(**row) for row in reversed(rows)]
 
 
@@ -102,7 +108,10 @@ def verify(settings: Settings) -> list[tuple[int, str]]:
     """Return (place, problem) of each entry that is not as it was written; empty if it holds."""
     with db.connect(settings, "ledger") as conn:
         db.require_installed(conn)
-        return [
-            (r[0], r[1])
-            for r in conn.execute("select seq, problem from iu_gates.fn_ledger_verify()").fetchall()
-        ]
+        return list_problems(conn)
+
+
+def list_problems(conn: Conn) -> list[tuple[int, str]]:
+    """As `verify`, on an open connection."""
+    rows = conn.execute("select seq, problem from iu_gates.fn_ledger_verify()").fetchall()
+    return [(seq, problem) for seq, problem in rows]

@@ -25,7 +25,8 @@ GATES: Final = (
 )
 """The mandatory gates, in the order in which `advance` walks them."""
 
-Outcome = Literal["pass", "fail", "waived", "not built"]
+Direction = Literal["up", "down"]
+Outcome = Literal["pass", "fail", "waived"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Verdict:
 
     Attributes:
         gate: One of `GATES`.
-        outcome: "pass", "fail", "waived" or "not built".
+        outcome: "pass", "fail" or "waived".
         findings: One for each limit, in the order of the limits.
         facts: What was judged, as JSON values; goes into the ledger as it is.
     """
@@ -119,7 +120,7 @@ class Step:
     """One Alembic revision that `advance` or `rollback` ran, or would run."""
 
     revision: str
-    direction: Literal["up", "down"]
+    direction: Direction
     lane: Literal["substrate", "runtime"]
     is_ddl: bool
     summary: str
@@ -252,8 +253,30 @@ class AdvanceResult:
 
 
 @dataclass(frozen=True, slots=True)
+class LockNeed:
+    """A lock that a step takes on a table that it finds, under the names of this database."""
+
+    schema: str
+    table: str
+    mode: str
+
+    def __str__(self) -> str:
+        """Return the lock as a person reads it."""
+        return f"{self.mode} on {self.schema}.{self.table}"
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """A revision that lies ahead: its gate, its SQL as it would run, if a backup comes first."""
+    """
+    A revision that lies ahead: its gate, and its SQL as it would run.
+
+    Attributes:
+        needs_backup: A backup is taken before it, unless one that counts is there already.
+        locks: What it takes above ROW EXCLUSIVE on tables that it finds.
+        holds_batches: It waits until no batch is in hand, and none begins until it has ended.
+        rewrites: Whether it rewrites a table. None does: a test compares the files.
+        blockers: Who holds, at this moment, what it would wait for.
+    """
 
     revision: str
     gate: str
@@ -261,16 +284,25 @@ class PlannedStep:
     sql: str
     needs_backup: bool
     locks: tuple[str, ...] = ()
+    holds_batches: bool = False
+    rewrites: bool = False
+    blockers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What lies ahead, gate by gate, and the digest that an approval would be about."""
+    """
+    What lies ahead, gate by gate, and the digest that an approval would be about.
+
+    Attributes:
+        backup: What the backups on the way hold, and what a restore of them would lose.
+    """
 
     next_gate: str | None
     steps: tuple[PlannedStep, ...]
     waits_for: tuple[str, ...]
     digest: str | None
+    backup: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +318,63 @@ class ProofReport:
     def passed(self) -> bool:
         """True if every check passed."""
         return all(c.passed for c in self.checks)
+
+
+@dataclass(frozen=True, slots=True)
+class RehearsedStep:
+    """
+    A revision walked in the scratch database, on restored data.
+
+    Attributes:
+        milliseconds: By the client's clock, with all that is looked at on the way.
+        held_ms: How long its transaction had run when it was recorded: no lock of it was held
+            longer. None if the step did not say.
+        is_target: Several steps at once, down to this revision, which stays.
+    """
+
+    revision: str
+    direction: Direction
+    milliseconds: float
+    held_ms: float | None
+    is_target: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RehearsalReport:
+    """
+    A restored backup, and the rest of the way walked on it, there and back.
+
+    Attributes:
+        archive: The backup that was restored; `size_bytes` is of the archive.
+        place: Where the scratch database was.
+        steps: In the order in which they were walked.
+        checks: Everything that was held against what it should be.
+        not_rehearsed: What was left out or switched off, so that nothing leaves the database.
+    """
+
+    archive: str
+    sha256: str
+    size_bytes: int
+    place: str
+    restore_seconds: float
+    seconds: float
+    steps: tuple[RehearsedStep, ...]
+    checks: tuple[Finding, ...]
+    not_rehearsed: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """True if every check passed."""
+        return all(c.passed for c in self.checks)
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """A scratch database that an interrupted rehearsal left, and what became of it."""
+
+    database: str
+    dropped: bool
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +430,63 @@ class AuditReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Drift:
+    """
+    An object of ours, or a part of one, that is not as it was left.
+
+    Attributes:
+        object: Its name; parts after ": ", as in "table iu_core.iu_event: column subject".
+        change: "changed", "missing" or "added".
+        is_part: True if it came or went with another that has drifted too.
+        wanted: The SQL that makes it, as recorded; None if nothing was.
+        found: The SQL that makes it as it is now.
+        removal: The SQL that takes it away; None if it goes with another.
+    """
+
+    object: str
+    change: str
+    is_part: bool = False
+    wanted: str | None = None
+    found: str | None = None
+    removal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DriftReport:
+    """What has drifted, the SQL that mends it, and the command that comes next."""
+
+    found: tuple[Drift, ...]
+    sql: str
+    next_command: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """True if nothing has drifted."""
+        return not self.found
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """
+    What was taken over.
+
+    Attributes:
+        revisions: The revisions that stand, in order.
+        objects: How many objects were compared.
+        capture: From where on `audit` counts what capture should have seen, in words.
+        next_command: What to type next.
+        ledger_seq, ledger_hash: The head of the ledger.
+    """
+
+    revisions: tuple[str, ...]
+    objects: int
+    capture: str
+    next_command: str
+    ledger_seq: int = 0
+    ledger_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class DoctorReport:
     """Every check of the surroundings: server, rights, tools, host contract, site key, copies."""
 
@@ -356,12 +502,50 @@ class RollbackPreview:
         undone: Steps in the order in which they would be undone.
         kept: Rows that stay, by table.
         refusals: Why it would be refused, found before the first step; empty if it would not.
+        lost: Rows of the tables that go, by table.
+        blockers: Who holds a lock now that a step would wait for.
+        ways_on: If it is refused, the commands that lead there all the same, in order.
     """
 
     target: str
     undone: tuple[Step, ...]
     kept: Mapping[str, int]
     refusals: tuple[str, ...]
+    lost: Mapping[str, int] = field(default_factory=dict)
+    blockers: tuple[str, ...] = ()
+    ways_on: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PurgePreview:
+    """
+    What a purge would remove for good.
+
+    Attributes:
+        digest: What was voted on.
+        export: Digest of the export that holds it.
+        lost: Rows by table.
+        never_delivered: Events among them that no target got.
+        approved_by: Logins whose approval counts.
+    """
+
+    digest: str
+    export: str
+    file: str
+    lost: Mapping[str, int]
+    never_delivered: int
+    approved_by: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeResult:
+    """What a purge removed, for good."""
+
+    digest: str
+    export: str
+    removed: Mapping[str, int]
+    approved_by: tuple[str, ...]
+    backup: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,6 +581,28 @@ class Batch:
     duplicates: int
     dead: int
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerExport:
+    """
+    A ledger that was written out.
+
+    Attributes:
+        path: Of the file; None is stdout.
+        entries: How many; the last of them has the hash `ledger_hash` ("" without one).
+        broken_at: The first entry that is not as it was written; None if the chain holds.
+    """
+
+    path: str | None
+    entries: int
+    ledger_hash: str
+    broken_at: int | None
+
+    @property
+    def passed(self) -> bool:
+        """True if the chain holds."""
+        return self.broken_at is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,32 +1,39 @@
-"""What lies ahead: the steps of each gate, with their SQL as it would run. Changes nothing."""
+"""
+What lies ahead: the steps of each gate, with their SQL as it would run and their locks.
+
+Read in one transaction that is read-only: the database itself would refuse a change.
+"""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from typing import Final
 
-from iu_gates import advance, db, digest, gates, lanes, proof
+from iu_gates import advance, db, digest, gates, lanes, locks, proof
 from iu_gates.config import Settings
 from iu_gates.db import Conn
 from iu_gates.model import GATES, Plan, PlannedStep
 
-LOCK_SIGNS: Final = (
-    (r"create trigger \S+\s+\w+ \w+(?: or \w+)* on (\S+)", "SHARE ROW EXCLUSIVE on {}"),
-    (r"alter table (?!only)(\S+)", "ACCESS EXCLUSIVE on {}, for the catalog change"),
-)
+TAKES_BACK: Final = "it takes back what everybody has written since, the host too"
+FULL: Final = f"full: the whole database as of its snapshot; restored, {TAKES_BACK}"
+OWN_OBJECTS: Final = "own-objects: our rows and every definition; no row of the host"
+HOST_ROWS: Final = "rows of the host: the site's own backup"
+NEVER_NEEDED: Final = "a rollback never needs a restore: each step is undone by its own SQL"
 
 
 def make_plan(settings: Settings) -> Plan:
     """Return the steps ahead, what they wait for, and the digest to approve."""
-    with db.connect(settings, "plan") as conn:
+    with db.connect(settings, "plan") as conn, conn.transaction():
+        conn.execute("set transaction isolation level repeatable read, read only")
         nxt = advance.next_gate(conn)
         installed = db.is_installed(conn)
         applied = lanes.list_applied(conn)
         names = proof.fetch_names(conn, settings) if installed else _names_ahead(conn, settings)
-        steps = tuple(_step(settings, names, r) for r in lanes.REVISIONS if r.name not in applied)
+        steps = _list_steps(conn, settings, names, applied)
         about = digest.compute(digest.fetch_contents(conn, settings)) if "060" in applied else None
         ahead = GATES[GATES.index(nxt) :] if nxt else ()
-        return Plan(nxt, steps, tuple(w for g in ahead if (w := _waits_for(g))), about)
+        waits = tuple(w for g in ahead if (w := _waits_for(g)))
+        return Plan(nxt, steps, waits, about, _backup(conn, settings))
 
 
 def _names_ahead(conn: Conn, settings: Settings) -> dict[str, str]:
@@ -35,18 +42,38 @@ def _names_ahead(conn: Conn, settings: Settings) -> dict[str, str]:
     return names
 
 
-def _step(settings: Settings, names: dict[str, str], revision: lanes.Revision) -> PlannedStep:
-    text = "\n".join(lanes.render_sql(settings, names, revision.name))
-    locks = tuple(
-        sorted(
-            {
-                sign.format(m)
-                for pattern, sign in LOCK_SIGNS
-                for m in re.findall(pattern, text, re.IGNORECASE)
-            }
+def _list_steps(
+    conn: Conn, settings: Settings, names: Mapping[str, str], applied: tuple[str, ...]
+) -> tuple[PlannedStep, ...]:
+    steps: list[PlannedStep] = []
+    for revision in lanes.REVISIONS:
+        if revision.name in applied:
+            continue
+        is_first = revision.gate not in {s.gate for s in steps}
+        needs = locks.list_needs(names, revision.name, "up")
+        batches = (revision.name, "up") in locks.HOLDS_BATCHES
+        step = PlannedStep(
+            revision.name,
+            revision.gate,
+            revision.summary,
+            "\n".join(lanes.render_sql(settings, names, revision.name)),
+            # One backup serves all steps of a gate.
+            needs_backup=revision.is_ddl and is_first,
+            locks=tuple(map(str, needs)),
+            holds_batches=batches,
+            blockers=tuple(map(str, locks.list_blockers(conn, needs, batches=batches))),
         )
-    )
-    return PlannedStep(revision.name, revision.gate, revision.summary, text, revision.is_ddl, locks)
+        steps.append(step)
+    return tuple(steps)
+
+
+def _backup(conn: Conn, settings: Settings) -> tuple[str, ...]:
+    """Return what a backup of the kind that the settings ask for can be restored to."""
+    if settings.backup_kind == "full":
+        return (FULL, NEVER_NEEDED)
+    said = gates.backup.fetch_site(conn)
+    host = f'"{said.ident}" of {said.tool}, {said.taken_at:%Y-%m-%d %H:%MZ}' if said else "NONE YET"
+    return (OWN_OBJECTS, f"{HOST_ROWS}, {host}: restored, {TAKES_BACK}", NEVER_NEEDED)
 
 
 def _waits_for(gate: str) -> str:
@@ -54,7 +81,7 @@ def _waits_for(gate: str) -> str:
         "invocation": "invocation: another login's approve, and a worker's heartbeat",
         "dry_run": "dry_run: organic changes and a worker",
         "disable_proven": "disable_proven: organic load during the drill",
-        "rehearsal": "rehearsal: not built; a waiver by name",
+        "rehearsal": "rehearsal: room for a restored copy, and the right to make a database",
         "approval": "approval: other logins' approve",
         "canary": "canary: one organic change and a worker",
         "live": "live: organic load during the second drill",

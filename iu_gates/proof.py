@@ -20,7 +20,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 
-from iu_gates import db, hostrow, lanes, ledger
+from iu_gates import db, hostrow, lanes, ledger, refusals
 from iu_gates.config import ROUTE, Settings
 from iu_gates.db import Conn
 from iu_gates.errors import GateError
@@ -55,7 +55,10 @@ MEANING: Final[Mapping[str, str]] = {
 
 def prove(settings: Settings) -> ProofReport:
     """Run the proof on the state as it is; nothing remains but an entry in the ledger."""
-    with db.connect(settings, "prove") as conn:
+    with (
+        refusals.recorded(settings, "prove"),
+        db.connect(settings, "prove", as_owner=True) as conn,
+    ):
         db.require_installed(conn)
         return run(conn, settings)
 

@@ -10,75 +10,78 @@ on from there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from contextlib import nullcontext
 
-from iu_gates import backups, db, lanes, ledger, site, stops
+from iu_gates import backups, db, gates, lanes, refusals, site, stops
+from iu_gates.backup import REGISTER
 from iu_gates.config import Settings
 from iu_gates.db import Conn
-from iu_gates.errors import NotDrainedError, RefusedError
+from iu_gates.errors import GateError, NotDrainedError
 from iu_gates.model import RollbackPreview, RollbackResult
-
-LOSES_HISTORY: Final = ("008", "009")
+from iu_gates.preview import look, refusal
 
 
 def preview(settings: Settings, target: str) -> RollbackPreview:
     """Return what a rollback would undo, keep and be refused for; changes nothing."""
-    with db.connect(settings, "rollback") as conn:
+    with db.connect(settings, "rollback", as_owner=True) as conn:
         db.require_installed(conn)
-        return _preview(conn, target)
-
-
-def _preview(conn: Conn, target: str) -> RollbackPreview:
-    undone = lanes.undone_by(lanes.list_applied(conn), target)
-    refusals = [f"drift: {text}" for text in lanes.list_drift(conn)]
-    if any(s.revision in LOSES_HISTORY for s in undone):
-        query = "select table_name from iu_gates.fn_history() where row_exists"
-        tables = [f"{name} holds history" for (name,) in conn.execute(query).fetchall()]
-        refusals = [*tables, *refusals]
-    kept = {name: rows for name, rows in db.count_rows(conn).items() if rows}
-    return RollbackPreview(target, undone, kept, tuple(refusals))
+        return look(conn, settings, target)
 
 
 def rollback(
-    settings: Settings, target: str, notify: Callable[[str], None] = lambda _: None
+    settings: Settings,
+    target: str,
+    notify: Callable[[str], None] = lambda _: None,
+    bar: backups.Bar = nullcontext,
 ) -> RollbackResult:
     """
-    Undo down to a target of `lanes.TARGETS`.
+    Undo down to a target of `lanes.TARGETS`; `bar` shows the progress of the backup.
 
     Raises:
         RefusedError: It would lose history, or something drifted; nothing was done.
         NotDrainedError: Batches did not end within the bound; off, but no step was undone.
         LockHeldError: Another walk is at work.
     """
-    with db.connect(settings, "rollback") as conn:
+    with (
+        refusals.recorded(settings, "rollback", target=target),
+        db.connect(settings, "rollback", as_owner=True) as conn,
+    ):
         db.require_installed(conn)
         site.require_home(conn, settings)
         with site.walk_lock(settings, "rollback"):
             # What an interrupted drill or rollback had stopped; nobody else walks now.
             stops.lift_orphans(conn)
-            plan = _preview(conn, target)
+            plan = look(conn, settings, target)
             if plan.refusals:
-                why = {"target": target, "why": list(plan.refusals)}
-                ledger.append(conn, "refusal", "rollback", why)
-                raise _refused(plan)
+                raise refusal(plan)
             if not plan.undone:
                 return RollbackResult(target, (), plan.kept, None)
-            return _undo(conn, settings, plan, notify)
+            return _undo(conn, settings, plan, notify, bar)
 
 
 def _undo(
-    conn: Conn, settings: Settings, plan: RollbackPreview, notify: Callable[[str], None]
+    conn: Conn,
+    settings: Settings,
+    plan: RollbackPreview,
+    notify: Callable[[str], None],
+    bar: backups.Bar,
 ) -> RollbackResult:
     notify("stops and waits for batches in hand")
     epoch = stops.stop(conn, None, "drill", f"rollback to {plan.target}")
     _require_drained(conn, settings)
+    stops.fold(conn)
     try:
-        archive = _take_backup(conn, settings, plan, notify)
+        archive = _take_backup(conn, settings, plan, notify, bar)
     except Exception:
         stops.lift_drill(conn, epoch)
         raise
     notify(f"undoes {', '.join(s.revision for s in plan.undone)}")
-    lanes.downgrade(settings, plan.target, notify=notify)
+
+    def require(revision: str) -> None:
+        if lanes.BY_NAME[revision].is_ddl:
+            _require_backup(conn, settings)
+
+    lanes.downgrade(settings, plan.target, notify=notify, require=require)
     stops.lift_drill(conn, epoch)
     undone = tuple(f"{s.lane}/{s.revision}" for s in plan.undone)
     return RollbackResult(plan.target, undone, plan.kept, archive)
@@ -94,25 +97,40 @@ def _require_drained(conn: Conn, settings: Settings) -> None:
 
 
 def _take_backup(
-    conn: Conn, settings: Settings, plan: RollbackPreview, notify: Callable[[str], None]
+    conn: Conn,
+    settings: Settings,
+    plan: RollbackPreview,
+    notify: Callable[[str], None],
+    bar: backups.Bar,
 ) -> str | None:
     """Take a backup after the stop and before the first step of DDL (T39)."""
     if not any(s.is_ddl for s in plan.undone):
         return None
     notify("takes a backup and reads it back whole")
-    return str(backups.take(conn, settings).path)
+    archive = str(backups.take(conn, settings, bar).path)
+    _require_backup(conn, settings)
+    return archive
 
 
-def _refused(plan: RollbackPreview) -> RefusedError:
-    history = any("history" in r for r in plan.refusals)
-    kept = "history is kept: events, attempts, dead letters; " if history else ""
-    keeping = "iu-gates rollback --to 009, which keeps the history"
-    next_command = keeping if history else "iu-gates status"
-    return RefusedError(
-        f"the rollback to {plan.target} is refused: {plan.refusals[0]}",
-        found="; ".join(plan.refusals),
-        means=f"{kept}nothing was undone",
-        next_command=next_command,
-        more="docs/runbooks/rollback.md",
-        facts={"target": plan.target, "refusals": list(plan.refusals)},
+def _require_backup(conn: Conn, settings: Settings) -> None:
+    """
+    Raise unless the backup that was taken still counts, right before a step of DDL.
+
+    Raises:
+        GateError: It is missing, was altered, ran out, or the site's own beside it does not count.
+    """
+    facts = gates.backup.collect(conn, settings, gate="rollback")
+    verdict = gates.backup.judge(facts, settings)
+    if verdict.passed:
+        return
+    worst = verdict.failures[0]
+    again = "the same rollback again, which takes a backup and goes on from here"
+    raise GateError(
+        f'gate "backup" is not satisfied: {worst.name}: {worst.found}',
+        found=worst.found,
+        wanted=worst.wanted,
+        means="it is off, and no further step was undone",
+        next_command=worst.remedy if worst.remedy == REGISTER else again,
+        more="docs/gates/backup.md",
+        facts={"verdict": verdict.as_dict()},
     )

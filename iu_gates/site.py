@@ -19,6 +19,12 @@ from iu_gates.db import Conn
 from iu_gates.errors import LockHeldError, RefusedError
 
 LOCK_PATIENCE_SECONDS: Final = 2.0
+KEEPALIVE: Final = """
+select set_config(o.name, o.value, false)
+from (values ('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'),
+             ('tcp_keepalives_count', '3'), ('tcp_user_timeout', '25s')) as o (name, value)
+"""
+"""A client whose machine is gone says nothing: the server asks, and frees the lock within 25 s."""
 
 
 def find_mismatch(conn: Conn, settings: Settings) -> str | None:
@@ -64,9 +70,12 @@ def walk_lock(settings: Settings, command: str) -> Iterator[None]:
     Hold the lock that one `advance` or `rollback` at a time may have, on a connection of its own.
 
     Raises:
-        LockHeldError: Someone else has it; the holder is named.
+        LockHeldError: Someone else has it; the holder is named. Or it could not be held: a
+            pooler hands this session to others.
     """
     with db.connect(settings, f"{command} (lock)") as conn:
+        _require_own_session(conn, settings)
+        conn.execute(KEEPALIVE)
         deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
         while not db.fetch_value(conn, "select pg_try_advisory_lock(18773005, 0)"):
             if time.monotonic() > deadline:
@@ -78,6 +87,26 @@ def walk_lock(settings: Settings, command: str) -> Iterator[None]:
                 )
             time.sleep(0.1)
         yield
+
+
+def _require_own_session(conn: Conn, settings: Settings) -> None:
+    """Raise if a pooler in transaction mode is in between; one in session mode will do."""
+    query = "select pg_backend_pid()"
+    pid = db.fetch_value(conn, query)
+    if pid == conn.info.backend_pid:
+        return
+    with db.connect(settings, "pooler?") as other, other.transaction():
+        # While the other one is in a transaction, a session that is ours stays ours.
+        if pid != db.fetch_value(other, query) and pid == db.fetch_value(conn, query):
+            return
+    raise LockHeldError(
+        "the lock of the walk cannot be held through this pooler",
+        ident="IUG-064",
+        found=f"session {pid} is handed to other clients between two transactions",
+        wanted="a session of its own: the server itself, or a pool in session mode",
+        means="two walks could be at work at once; nothing was done",
+        next_command="the same command with --database-url of the server itself",
+    )
 
 
 def _name_holder(conn: Conn) -> str:

@@ -15,17 +15,18 @@ from dataclasses import replace
 from typing import Any, Final
 
 from iu_gates import db, lanes
+from iu_gates import drift as drifted
 from iu_gates.db import Conn
 from iu_gates.model import GATES, GateState
 
 LAST_REVISION: Final = lanes.REVISIONS[-1].name
 
 
-def list_gates(conn: Conn) -> tuple[GateState, ...]:
-    """Return where each gate stands, in the order of the gates; the control schema is there."""
+def list_gates(conn: Conn, drift: tuple[str, ...] | None = None) -> tuple[GateState, ...]:
+    """Return where each gate stands, in their order; `drift` if it was listed already."""
     applied = lanes.list_applied(conn)
     rows = {r["gate"]: r for r in db.fetch_all(conn, db.load("verdicts"), {"gates": list(GATES)})}
-    drift = lanes.list_drift(conn)
+    drift = drifted.list_names(conn) if drift is None else drift
     return tuple(_with_drift(_state(rows[gate], applied), drift) for gate in GATES)
 
 

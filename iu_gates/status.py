@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from iu_gates import db, lanes, ledger, site, standing, stops
+from iu_gates import drift as drifted
 from iu_gates.config import ROUTE, Settings
 from iu_gates.db import Conn
 from iu_gates.model import GATES, GateState, RouteState, Status, Stop, WorkerState
@@ -30,14 +31,15 @@ def fetch_status(settings: Settings) -> Status:
 
 def _read(conn: Conn, settings: Settings, database: str, version: str) -> Status:
     applied = lanes.list_applied(conn)
-    drift = lanes.list_drift(conn)
-    gates = standing.list_gates(conn)
+    drift = drifted.list_names(conn)
+    gates = standing.list_gates(conn, drift)
     next_gate = standing.next_gate(gates)
     routes = _list_routes(conn, settings) if "060" in applied else ()
     held = tuple(stops.list_stops(conn))
     gate_value = _worker_gate(conn, settings) if "060" in applied else None
     foreign = site.find_mismatch(conn, settings)
-    is_open = bool(next_gate or held or drift)
+    is_open = bool(next_gate or held)
+    mend = drifted.name_remedy(conn) if drift else ""
     seq, head = ledger.read_head(conn)
     return Status(
         database,
@@ -52,7 +54,9 @@ def _read(conn: Conn, settings: Settings, database: str, version: str) -> Status
         disagreements=_disagreements(applied, gate_value, routes, held),
         drift=drift,
         next_gate=next_gate,
-        next_command="iu-gates doctor" if foreign else "iu-gates advance" if is_open else "",
+        next_command="iu-gates doctor"
+        if foreign
+        else mend or ("iu-gates advance" if is_open else ""),
         blocks=(foreign,) if foreign else _list_blocks(conn, gates, next_gate),
         ledger_seq=seq,
         ledger_hash=head,

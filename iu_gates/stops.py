@@ -9,13 +9,19 @@ batch that does not end within the bound is named.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
+
+from psycopg import errors as pg
 
 from iu_gates import db
 from iu_gates.db import Conn
 from iu_gates.errors import UsageError
 from iu_gates.model import Stop
+
+FOLD_PATIENCE: Final = "1s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +53,16 @@ def stop(conn: Conn, route: str | None, kind: str, reason: str) -> int:
 
 
 def lift_drill(conn: Conn, epoch: int) -> None:
-    """End a drill; no other stop is touched."""
+    """End a drill, at once, and then write that into the ledger; no other stop is touched."""
     conn.execute("select iu_gates.fn_lift_drill(%s)", (epoch,))
+    fold(conn)
+
+
+def fold(conn: Conn) -> None:
+    """Write stops and lifts into the ledger; what its lock keeps out now, the next one folds."""
+    with suppress(pg.LockNotAvailable), conn.transaction():
+        conn.execute("select set_config('lock_timeout', %s, true)", (FOLD_PATIENCE,))
+        conn.execute("select iu_gates.fn_fold_stops()")
 
 
 def lift_orphans(conn: Conn) -> list[int]:

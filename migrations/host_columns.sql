@@ -1,7 +1,8 @@
--- One row for the table, one for each column, one for each full unique index. A type is written
--- so that it can be cast to under any search_path; the base of a domain is what it is made of.
+-- One row for the table (its kind stands in "type"), one for each column, one for each full unique
+-- index, valid or left over by a concurrent build that did not end. A type is written so that it
+-- can be cast to under any search_path; the base of a domain is what it is made of.
 with recursive place as (
-    select c.oid
+    select c.oid, c.relkind
     from pg_class as c
     join pg_namespace as n on n.oid = c.relnamespace
     where n.nspname = %(schema)s and c.relname = %(table)s and c.relkind in ('r', 'p')
@@ -24,7 +25,7 @@ base as (
     join pg_type as t on t.oid = b.atttypid and t.typtype = 'd'
 )
 
-select 'table' as kind, null::text as name, null::text as type, null::text as base,
+select 'table' as kind, null::text as name, place.relkind::text as type, null::text as base,
        null::boolean as not_null, null::boolean as filled, null::boolean as writable,
        null::text[] as key_columns
 from place
@@ -43,11 +44,11 @@ join pg_type as t on t.oid = c.atttypid
 join base as b on b.attnum = c.attnum
 join pg_type as u on u.oid = b.atttypid and u.typtype <> 'd'
 union all
-select 'key', x.relname::text, null, null, null, null, null,
+select case when i.indisvalid then 'key' else 'leftover' end, x.relname::text, null, null, null, null, null,
        (select array_agg(a.attname::text order by k.n)
         from unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) with ordinality as k (attnum, n)
         join pg_attribute as a on a.attrelid = i.indrelid and a.attnum = k.attnum)
 from pg_index as i
 join pg_class as x on x.oid = i.indexrelid
 join place as p on p.oid = i.indrelid
-where i.indisunique and i.indisvalid and i.indimmediate and i.indpred is null and i.indexprs is null
+where i.indisunique and i.indimmediate and i.indpred is null and i.indexprs is null

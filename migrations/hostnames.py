@@ -82,11 +82,22 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the host; `keys` maps the name of each full unique index to its columns."""
+    """
+    A table of the host.
+
+    Args:
+        exists: Whether it is there.
+        columns: By name.
+        keys: The name of each full unique index to its columns.
+        leftovers: Likewise, those that are INVALID: a concurrent build of them did not end.
+        is_partitioned: No index can be built on it concurrently then.
+    """
 
     exists: bool = False
     columns: Mapping[str, Column] = field(default_factory=dict)
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    leftovers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    is_partitioned: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,7 +116,9 @@ def fetch(cursor: Any, schema: str, table: str) -> Table:
     rows = cursor.fetchall()
     columns = {r[1]: Column(r[1], r[2], r[4], r[5], r[3], r[6]) for r in rows if r[0] == "column"}
     keys = {r[1]: tuple(r[7]) for r in rows if r[0] == "key"}
-    return Table(any(r[0] == "table" for r in rows), columns, keys)
+    leftovers = {r[1]: tuple(r[7]) for r in rows if r[0] == "leftover"}
+    kinds = [r[2] for r in rows if r[0] == "table"]
+    return Table(bool(kinds), columns, keys, leftovers, kinds == ["p"])
 
 
 def resolve(
@@ -158,12 +171,12 @@ def _resolve_unit(unit: Table, names: dict[str, Any]) -> Iterator[Problem]:
         if usual not in unit.columns:
             yield _no_column(place, "unit_column", usual, unit)
             return
-        key = ", ".join(quote_identifier(c) for c in (usual, version))
         yield Problem(
             f"{place}: unique key",
-            f"keys: {'; '.join(', '.join(k) for k in unit.keys.values()) or 'none'}",
+            f"keys: {'; '.join(', '.join(k) for k in unit.keys.values()) or 'none'}"
+            + _tell_leftovers(unit, (usual, version)),
             f"unique ({usual}, {version}), not deferrable",
-            f"alter table {table} add unique ({key})",
+            _make_key(names["schema"], table, unit, (usual, version)),
         )
     elif not unit.columns[wanted].not_null:
         yield Problem(
@@ -186,7 +199,7 @@ def _resolve_outbox(outbox: Table, names: dict[str, Any]) -> Iterator[Problem]:
     for role in OUTBOX_ROLES:
         yield from _resolve_role(place, outbox, role, names)
     if key := names["key_column"]:
-        yield from _judge_key(place, table, outbox, key)
+        yield from _judge_key(place, table, names["schema"], outbox, key)
         names["key_index"] = next((n for n, k in outbox.keys.items() if k == (key,)), "")
     payload = names["payload_column"]
     if payload and outbox.columns[payload].base not in PAYLOADS:
@@ -238,14 +251,15 @@ def _may_map(column: Column, role: str) -> bool:
     return column.writable and (role != "type_column" or column.holds(len(EVENT_TYPE)))
 
 
-def _judge_key(place: str, table: str, outbox: Table, key: str) -> Iterator[Problem]:
+def _judge_key(place: str, table: str, schema: str, outbox: Table, key: str) -> Iterator[Problem]:
     column, name = outbox.columns[key], quote_identifier(key)
     if (key,) not in outbox.keys.values():
         yield Problem(
             f"{place}.{key}",
-            "no unique index on this column alone, or a deferrable one",
+            "no unique index on this column alone, or a deferrable one"
+            + _tell_leftovers(outbox, (key,)),
             f"unique ({key}), not deferrable",
-            f"alter table {table} add unique ({name})",
+            _make_key(schema, table, outbox, (key,)),
         )
     if not column.is_text:
         remedy = "keys are text; set host.key_column in iu-gates.toml"
@@ -257,6 +271,27 @@ def _judge_key(place: str, table: str, outbox: Table, key: str) -> Iterator[Prob
             f"text, or room for {SHORTEST_KEY} characters: the key holds the unit's name",
             f"alter table {table} alter column {name} type text",
         )
+
+
+def _list_leftovers(table: Table, columns: Sequence[str]) -> list[str]:
+    return [name for name, key in table.leftovers.items() if set(key) == set(columns)]
+
+
+def _tell_leftovers(table: Table, columns: Sequence[str]) -> str:
+    found = _list_leftovers(table, columns)
+    return "".join(f"; index {name} is INVALID: its concurrent build did not end" for name in found)
+
+
+def _make_key(schema: str, place: str, table: Table, columns: Sequence[str]) -> str:
+    """Return the SQL that makes a unique key while the host writes on, leftovers dropped first."""
+    key = ", ".join(quote_identifier(c) for c in columns)
+    if table.is_partitioned:
+        return f"alter table {place} add unique ({key})"
+    drops = "".join(
+        f"drop index concurrently {quote_identifier(schema)}.{quote_identifier(name)}; "
+        for name in _list_leftovers(table, columns)
+    )
+    return f"{drops}create unique index concurrently on {place} ({key})"
 
 
 def _judge_subject(

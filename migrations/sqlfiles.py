@@ -38,7 +38,15 @@ def execute(text: str) -> None:
 
 
 def run(step: str, direction: str) -> None:
-    """Run the files of ``versions/<step>/<direction>/`` in the order of their names."""
+    """
+    Run the files of ``versions/<step>/<direction>/`` in the order of their names.
+
+    Before them, in the same transaction, what was looked at before the walk is looked at again.
+    """
+    revision = step.partition("_")[0]
+    for check in context.config.attributes.get("iu_checks", ()):
+        check(revision, direction)
+    execute(f"select iu_gates.fn_require_step('{revision}', '{direction}');")
     variables = context.config.attributes["iu_variables"]
     for text in read_folder(HERE / "versions" / step / direction, variables):
         execute(text)

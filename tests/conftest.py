@@ -9,11 +9,14 @@ Fixtures of every test: a database of its own on a real server.
     own_server      a server of this test's own, which it may stop and kill
     servers         the session's servers; `servers.get(17)` starts one
 
-A test runs on the newest PostgreSQL at hand; marked ``every_major``, on each.
+A test runs on the newest PostgreSQL at hand; marked ``every_major``, on each; marked
+``oldest_and_newest``, on these two, for what is long; on each all the same where
+``IU_GATES_TEST_ALL`` is set (scripts/torture/majors).
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -66,8 +69,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test on the newest major, or on each where it is marked ``every_major``."""
     if "major" not in metafunc.fixturenames:
         return
-    is_for_all = metafunc.definition.get_closest_marker("every_major") is not None
-    majors = list_majors() if is_for_all else (newest_major(),)
+    marked = metafunc.definition.get_closest_marker
+    majors = list_majors() if marked("every_major") else (newest_major(),)
+    if marked("oldest_and_newest"):
+        majors = list_majors()
+    if marked("oldest_and_newest") and not os.environ.get("IU_GATES_TEST_ALL"):
+        majors = tuple(dict.fromkeys((newest_major(), list_majors()[-1])))
     metafunc.parametrize("major", majors, ids=[f"pg{major}" for major in majors], scope="session")
 
 

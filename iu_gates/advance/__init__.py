@@ -11,10 +11,13 @@ entry, evidence is in the ledger, and a drill's stop that nobody lifted is lifte
 
 from __future__ import annotations
 
-from iu_gates import db, site
+from contextlib import nullcontext
+
+from iu_gates import db, refusals, site
 from iu_gates.advance.deeds import Notify
 from iu_gates.advance.judging import is_writable, judge, refusal
 from iu_gates.advance.walk import Walk, next_gate
+from iu_gates.backups import Bar
 from iu_gates.config import Settings
 from iu_gates.errors import UsageError
 from iu_gates.model import GATES, AdvanceResult
@@ -23,10 +26,14 @@ __all__ = ["advance", "next_gate", "refusal"]
 
 
 def advance(
-    settings: Settings, *, to: str | None = None, notify: Notify = lambda _gate, _text: None
+    settings: Settings,
+    *,
+    to: str | None = None,
+    notify: Notify = lambda _gate, _text: None,
+    bar: Bar = nullcontext,
 ) -> AdvanceResult:
     """
-    Go through the next gate, or through all up to and with `to`.
+    Go through the next gate, or through all up to and with `to`; `bar` shows a backup's progress.
 
     Raises:
         GateError: The next gate is not satisfied; `facts` hold "verdict" and "did".
@@ -40,10 +47,13 @@ def advance(
             wanted=f"one of {', '.join(GATES)}",
             next_command="iu-gates plan",
         )
-    with db.connect(settings, "advance") as conn:
+    with (
+        refusals.recorded(settings, "advance", to=to),
+        db.connect(settings, "advance", as_owner=True) as conn,
+    ):
         first = judge(conn, settings, "host")
         if not first.passed and not (db.is_installed(conn) and is_writable(first)):
             raise refusal(first, [])
         site.require_home(conn, settings)
         with site.walk_lock(settings, "advance"):
-            return Walk(conn, settings, notify).go(to)
+            return Walk(conn, settings, notify, bar).go(to)

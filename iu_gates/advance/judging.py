@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from iu_gates import db, gates
-from iu_gates.config import Settings
+from iu_gates.config import WAIVABLE, Settings
 from iu_gates.db import Conn
 from iu_gates.errors import GateError
 from iu_gates.model import Finding, Verdict
@@ -14,9 +14,8 @@ from iu_gates.model import Finding, Verdict
 def refusal(verdict: Verdict, did: list[str]) -> GateError:
     """Return the error that says which limit a gate does not meet, and what to type next."""
     worst = next((f for f in verdict.failures if not f.waits), None) or verdict.failures[0]
-    word = "is not built" if verdict.outcome == "not built" else "is not satisfied"
     return GateError(
-        f'gate "{verdict.gate}" {word}: {worst.name}: {worst.found}',
+        f'gate "{verdict.gate}" is not satisfied: {worst.name}: {worst.found}',
         found=worst.found,
         wanted=worst.wanted,
         means="it waits for this" if worst.waits else "nothing was changed past this gate",
@@ -27,12 +26,12 @@ def refusal(verdict: Verdict, did: list[str]) -> GateError:
 
 
 def judge(conn: Conn, settings: Settings, gate: str) -> Verdict:
-    """Return the verdict of a gate; one that is not built can be waived by name."""
+    """Return the verdict of a gate; one of `WAIVABLE` that is not satisfied may be waived."""
     module = gates.BY_NAME[gate]
     result: Verdict = module.judge(module.collect(conn, settings), settings)
     now: datetime = db.fetch_value(conn, "select clock_timestamp()")
     waiver = settings.waiver(gate, now)
-    if result.outcome == "not built" and waiver:
+    if not result.passed and waiver and gate in WAIVABLE:
         facts = {
             **result.facts,
             "waiver": {"who": waiver.who, "why": waiver.why, "until": waiver.until.isoformat()},

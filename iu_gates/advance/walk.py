@@ -9,6 +9,7 @@ from typing import Final
 from iu_gates import config, db, disable, lanes, ledger, site, standing, stops
 from iu_gates.advance.deeds import Deeds, Notify
 from iu_gates.advance.judging import judge, refusal
+from iu_gates.backups import Bar
 from iu_gates.config import ROUTE, Settings
 from iu_gates.db import Conn
 from iu_gates.errors import IuGatesError
@@ -28,10 +29,10 @@ def next_gate(conn: Conn) -> str | None:
 class Walk:
     """One call of `advance`: the connection, the settings, and the stops seen when it began."""
 
-    def __init__(self, conn: Conn, settings: Settings, notify: Notify) -> None:
+    def __init__(self, conn: Conn, settings: Settings, notify: Notify, bar: Bar) -> None:
         self.conn = conn
         self.settings = settings
-        self.deeds = Deeds(conn, settings, notify)
+        self.deeds = Deeds(conn, settings, notify, bar)
 
     def go(self, to: str | None) -> AdvanceResult:
         """Walk, and say what was passed."""

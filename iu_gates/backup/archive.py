@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from iu_gates.backup import defects
+from iu_gates.backup.compression import algorithm_of
 from iu_gates.backup.files import hash_file
 from iu_gates.backup.manifest import Manifest, parse_manifest
 from iu_gates.backup.process import read_archive
@@ -102,13 +103,13 @@ def verify(
         file beside the archive stays as it was written.
 
     Raises:
-        BackupError: IUG-022 to IUG-029, each defect its own.
+        BackupError: IUG-022 to IUG-029 and IUG-032, each defect its own.
     """
     sound = quick_check(backup)
     manifest = sound.require_manifest()
     if tools is None:
         major = manifest.tools.get("pg_dump", "0").partition(".")[0]
-        tools = find_tools(int(major), bin_dir)
+        tools = find_tools(int(major), bin_dir, reads=algorithm_of(manifest.compression))
     entries = read_back(sound.path, tools)
     return replace(
         sound, manifest=replace(manifest, entries=entries, verified_at=datetime.now(UTC))

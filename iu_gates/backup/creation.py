@@ -23,7 +23,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -34,10 +34,10 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
-from iu_gates.backup import defects, files, process
+from iu_gates.backup import compression, defects, files, process
 from iu_gates.backup.archive import SUFFIX, Backup, manifest_path, read_back
 from iu_gates.backup.identity import Identity, read_identity
-from iu_gates.backup.manifest import Manifest, SnapshotFacts
+from iu_gates.backup.manifest import Kind, Manifest, SnapshotFacts
 from iu_gates.backup.tools import Tools, find_tools, require_major
 from iu_gates.errors import UnreachableError, UsageError
 
@@ -54,10 +54,23 @@ _LOCK_WAIT: Final = timedelta(minutes=1)
 
 # A session left idle in its transaction for the length of a dump must not be ended for it.
 _SNAPSHOT: Final = """
-    select now(), pg_export_snapshot(), pg_database_size(current_database()),
+    select now(), pg_export_snapshot(),
            (select count(set_config(name, '0', true)) from pg_settings
              where name in ('idle_in_transaction_session_timeout', 'statement_timeout',
                             'transaction_timeout'))
+"""
+_DATABASE_BYTES: Final = "select pg_database_size(current_database())"
+_SCHEMA_BYTES: Final = """
+    select coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
+      from pg_class c join pg_namespace n on n.oid = c.relnamespace
+     where c.relkind in ('r', 'm') and n.nspname = any (%s)
+"""
+_OTHER_SCHEMAS: Final = """
+    select distinct n.nspname::text
+      from pg_class c join pg_namespace n on n.oid = c.relnamespace
+     where c.relkind in ('r', 'p', 'm', 'f', 'S') and n.nspname <> all (%s)
+       and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+     order by 1
 """
 
 
@@ -68,7 +81,7 @@ class _Snapshot:
     name: str
     taken_at: datetime
     began: float
-    database_bytes: int
+    estimate_bytes: int
     identity: Identity
     facts: SnapshotFacts
 
@@ -85,6 +98,7 @@ def create(
     tools: Tools | None = None,
     bin_dir: Path | None = None,
     compress: str | None = None,
+    own_schemas: Sequence[str] = (),
     lock_wait: timedelta = _LOCK_WAIT,
     progress: Progress | None = None,
 ) -> Backup:
@@ -98,7 +112,9 @@ def create(
             leave the transaction failed.
         tools: Found for the server's version if None.
         bin_dir: Where to look for tools, and nowhere else.
-        compress: As pg_dump's `--compress`; pg_dump's own default if None.
+        compress: As pg_dump 16 takes it in `--compress`; what measured best if None.
+        own_schemas: If any are given, the rows of these alone are dumped, with the
+            definitions of everything: an archive of the kind "own-objects".
         lock_wait: How long pg_dump waits for a table that somebody holds exclusively.
         progress: Called about ten times a second while pg_dump runs, and at its end.
 
@@ -111,13 +127,19 @@ def create(
         tools = require_major(tools, major) if tools else find_tools(major, bin_dir)
         files.make_private_directory(directory)
         files.remove_leftovers(directory)
-        snapshot = _take_snapshot(conn, facts)
-        files.require_room(directory, snapshot.database_bytes)
-        command = _command(tools, snapshot, compress, lock_wait)
+        compress = compress or compression.choose(tools)
+        snapshot = _take_snapshot(conn, facts, own_schemas)
+        files.require_room(directory, snapshot.estimate_bytes)
+        command = [
+            *_command(tools, snapshot, lock_wait),
+            compression.argument(tools, compress),
+            *_without_rows_of_others(conn, own_schemas),
+        ]
         with files.open_partial(directory) as partial:
-            _dump(conn, command, partial, progress, snapshot.database_bytes)
+            _dump(conn, command, partial, progress, snapshot.estimate_bytes)
             conn.close()
-            return _finish(directory, partial, snapshot, tools)
+            kind: Kind = "own-objects" if own_schemas else "full"
+            return _finish(directory, partial, snapshot, tools, kind=kind, compress=compress)
 
 
 @contextmanager
@@ -151,7 +173,9 @@ def _connect(conninfo: str) -> psycopg.Connection[Any]:
     return conn
 
 
-def _take_snapshot(conn: psycopg.Connection[Any], facts: Facts) -> _Snapshot:
+def _take_snapshot(
+    conn: psycopg.Connection[Any], facts: Facts, own_schemas: Sequence[str]
+) -> _Snapshot:
     began = time.monotonic()
     row = conn.execute(_SNAPSHOT).fetchone()
     assert row is not None  # noqa: S101  a select without FROM has one row
@@ -159,19 +183,35 @@ def _take_snapshot(conn: psycopg.Connection[Any], facts: Facts) -> _Snapshot:
     if conn.info.transaction_status is not TransactionStatus.INTRANS:
         message = "the facts of a backup must be read inside the transaction they are given"
         raise RuntimeError(message)
-    return _Snapshot(row[1], row[0], began, row[2], read_identity(conn), seen)
+    return _Snapshot(row[1], row[0], began, _estimate(conn, own_schemas), read_identity(conn), seen)
 
 
-def _command(
-    tools: Tools, snapshot: _Snapshot, compress: str | None, lock_wait: timedelta
-) -> list[str]:
+def _estimate(conn: psycopg.Connection[Any], own_schemas: Sequence[str]) -> int:
+    """Return an upper estimate of the archive: the size of what its rows come from."""
+    query, parameters = (
+        (_SCHEMA_BYTES, [list(own_schemas)]) if own_schemas else (_DATABASE_BYTES, None)
+    )
+    row = conn.execute(query, parameters).fetchone()
+    assert row is not None  # noqa: S101  both queries have one row
+    return int(row[0])
+
+
+def _without_rows_of_others(conn: psycopg.Connection[Any], own_schemas: Sequence[str]) -> list[str]:
+    """Return the arguments that leave out all rows, values and large objects but ours."""
+    if not own_schemas:
+        return []
+    rows = conn.execute(_OTHER_SCHEMAS, [list(own_schemas)]).fetchall()
+    quoted = ['"' + name.replace('"', '""') + '"' for (name,) in rows]
+    return ["--no-blobs", *(f"--exclude-table-data={name}.*" for name in quoted)]
+
+
+def _command(tools: Tools, snapshot: _Snapshot, lock_wait: timedelta) -> list[str]:
     return [
         str(tools.pg_dump),
         "--format=custom",
         "--no-password",
         f"--snapshot={snapshot.name}",
         f"--lock-wait-timeout={max(1, round(lock_wait / timedelta(milliseconds=1)))}",
-        *([f"--compress={compress}"] if compress else []),
     ]
 
 
@@ -198,7 +238,15 @@ def _dump(
     partial.sync()
 
 
-def _finish(directory: Path, partial: files.Partial, snapshot: _Snapshot, tools: Tools) -> Backup:
+def _finish(
+    directory: Path,
+    partial: files.Partial,
+    snapshot: _Snapshot,
+    tools: Tools,
+    *,
+    kind: Kind,
+    compress: str,
+) -> Backup:
     """Read back what was dumped, describe it and give both files their names."""
     finished_at = snapshot.now()
     entries = read_back(partial.path, tools)
@@ -213,6 +261,8 @@ def _finish(directory: Path, partial: files.Partial, snapshot: _Snapshot, tools:
         verified_at=snapshot.now(),
         facts=snapshot.facts,
         tools={"pg_dump": tools.version, "pg_restore": tools.restore_version},
+        kind=kind,
+        compression=compress,
     )
     path = directory / manifest.archive
     with files.open_partial(directory) as description:

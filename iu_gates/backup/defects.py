@@ -6,7 +6,7 @@ Every way in which a backup is none, each with its own id and message.
     IUG-023  pg_dump older than the server         IUG-028  pg_restore cannot read it
     IUG-024  no archive                            IUG-029  it holds nothing
     IUG-025  no manifest, or one we cannot read    IUG-030  no room on the disk
-                                                   IUG-031  the directory cannot be used
+    IUG-032  no pg_restore reads its compression   IUG-031  the directory cannot be used
 """
 
 from __future__ import annotations
@@ -57,6 +57,19 @@ def old_tools(server_major: int, found: str, directory: Path, next_command: str)
         means="pg_dump refuses to dump a server later than itself, so no DDL step runs",
         next_command=next_command,
         facts={"server_major": server_major, "pg_dump": found},
+    )
+
+
+def no_reader(algorithm: str, looked: Sequence[str]) -> BackupError:
+    """Return IUG-032: the archive is compressed in a way that no pg_restore at hand knows."""
+    return BackupError(
+        f"no pg_restore at hand reads {algorithm}",
+        ident="IUG-032",
+        found=f"built without it: {', '.join(looked)}",
+        wanted=f"a pg_restore that was built with {algorithm}",
+        means="the archive may be sound, but nothing could be restored from it here",
+        next_command="set bin_dir to the tools that wrote it, then iu-gates backup verify",
+        facts={"compression": algorithm, "looked": list(looked)},
     )
 
 

@@ -12,11 +12,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from iu_gates.backup.identity import Identity
 
 FORMAT: Final = 1
+Kind = Literal["full", "own-objects"]
+KINDS: Final[tuple[Kind, ...]] = ("full", "own-objects")
 _T = TypeVar("_T")
 
 
@@ -27,6 +29,7 @@ class SnapshotFacts:
 
     Attributes:
         ledger_seq: Head of the ledger; None if there is no ledger yet.
+        ledger_hash: Of that entry; it tells one ledger from another with as many entries.
         revisions: Alembic's revisions, as the caller writes them.
         catalog_fingerprint: Of our objects; None if the caller has none.
         row_counts: Rows of each table that the caller counts.
@@ -36,6 +39,7 @@ class SnapshotFacts:
     revisions: tuple[str, ...] = ()
     catalog_fingerprint: str | None = None
     row_counts: Mapping[str, int] = field(default_factory=dict)
+    ledger_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,9 @@ class Manifest:
         verified_at: When the archive had been read back whole.
         facts: What the caller saw in the snapshot.
         tools: Versions by program name.
+        kind: "full" holds the whole database; "own-objects" holds every definition, and
+            the rows of our schemas alone.
+        compression: As pg_dump was told it.
     """
 
     archive: str
@@ -67,15 +74,19 @@ class Manifest:
     verified_at: datetime
     facts: SnapshotFacts
     tools: Mapping[str, str]
+    kind: Kind = "full"
+    compression: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON values, under the names of the file."""
         return {
             "format": FORMAT,
             "archive": self.archive,
+            "kind": self.kind,
             "sha256": self.sha256,
             "size_bytes": self.size_bytes,
             "entries": self.entries,
+            "compression": self.compression,
             "database": {
                 "name": self.identity.database_name,
                 "oid": self.identity.database_oid,
@@ -86,6 +97,7 @@ class Manifest:
             "finished_at": _timestamp(self.finished_at),
             "verified_at": _timestamp(self.verified_at),
             "ledger_seq": self.facts.ledger_seq,
+            "ledger_hash": self.facts.ledger_hash,
             "revisions": list(self.facts.revisions),
             "catalog_fingerprint": self.facts.catalog_fingerprint,
             "row_counts": dict(self.facts.row_counts),
@@ -119,7 +131,16 @@ def parse_manifest(text: str) -> Manifest:
         verified_at=_moment(_get(data, "verified_at", str)),
         facts=_facts(data),
         tools={name: _typed(v, str) for name, v in _get(data, "tools", dict).items()},
+        kind=_kind(_get(data, "kind", str)),
+        compression=_get(data, "compression", str),
     )
+
+
+def _kind(value: str) -> Kind:
+    if value not in KINDS:
+        message = f"has kind {value!r}, expected one of {', '.join(KINDS)}"
+        raise ValueError(message)
+    return value
 
 
 def _identity(data: Mapping[str, Any]) -> Identity:
@@ -133,12 +154,14 @@ def _identity(data: Mapping[str, Any]) -> Identity:
 
 def _facts(data: Mapping[str, Any]) -> SnapshotFacts:
     seq, fingerprint = data.get("ledger_seq"), data.get("catalog_fingerprint")
+    ledger_hash = data.get("ledger_hash")
     counts = _get(data, "row_counts", dict)
     return SnapshotFacts(
         ledger_seq=None if seq is None else _typed(seq, int),
         revisions=tuple(_typed(r, str) for r in _get(data, "revisions", list)),
         catalog_fingerprint=None if fingerprint is None else _typed(fingerprint, str),
         row_counts={table: _typed(n, int) for table, n in counts.items()},
+        ledger_hash=None if ledger_hash is None else _typed(ledger_hash, str),
     )
 
 

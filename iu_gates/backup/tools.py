@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from iu_gates.backup import defects
+from iu_gates.backup import defects, probing
 
 _VERSIONED: Final = (
     (Path("/usr/lib/postgresql"), "*/bin"),
@@ -53,25 +53,43 @@ class Tools:
     @property
     def major(self) -> int:
         """The latest server that this pg_dump can dump."""
-        return int(re.split(r"\D", self.version, maxsplit=1)[0])
+        return _major(self.version)
+
+    @property
+    def restore_major(self) -> int:
+        """The latest pg_dump whose archives this pg_restore can read."""
+        return _major(self.restore_version)
+
+    def can_read(self, algorithm: str) -> bool:
+        """Tell whether pg_restore reads archives of this algorithm."""
+        return probing.can_read(self.pg_restore, self.restore_major, algorithm)
+
+    def is_able(self, algorithm: str) -> bool:
+        """Tell whether pg_dump writes this algorithm, and the pg_restore beside it reads it."""
+        return probing.can_write(self.pg_dump, algorithm) and self.can_read(algorithm)
 
 
-def find_tools(server_major: int, bin_dir: Path | None = None) -> Tools:
+def find_tools(server_major: int, bin_dir: Path | None = None, reads: str = "none") -> Tools:
     """
     Return the tools with which a server of `server_major` can be dumped.
 
     Args:
         server_major: For instance 16.
         bin_dir: If set, only this directory is looked at.
+        reads: A compression that pg_restore must be able to read.
 
     Raises:
-        BackupError: IUG-022 if there is no pair that runs, IUG-023 if all are too old.
+        BackupError: IUG-022 if there is no pair that runs, IUG-023 if all are too old,
+            IUG-032 if none of those that are not reads this compression.
     """
     directories = list(_directories(bin_dir))
     pairs = [pair for d in directories if (pair := _pair_in(d)) is not None]
     enough = [pair for pair in pairs if pair.major >= server_major]
+    able = [pair for pair in enough if pair.can_read(reads)]
+    if able:
+        return min(able, key=lambda pair: pair.major)
     if enough:
-        return min(enough, key=lambda pair: pair.major)
+        raise defects.no_reader(reads, [str(pair.pg_restore) for pair in enough])
     command = f"apt-get install postgresql-client-{server_major}"
     if not pairs:
         raise defects.no_tools(server_major, [str(d) for d in directories], command)
@@ -85,6 +103,10 @@ def require_major(tools: Tools, server_major: int) -> Tools:
         command = f"apt-get install postgresql-client-{server_major}"
         raise defects.old_tools(server_major, tools.version, tools.pg_dump.parent, command)
     return tools
+
+
+def _major(version: str) -> int:
+    return int(re.split(r"\D", version, maxsplit=1)[0])
 
 
 def _directories(bin_dir: Path | None) -> Iterator[Path]:

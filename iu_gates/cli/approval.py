@@ -48,11 +48,12 @@ def reject(call: Call, digest: Digest = None, note: Note = "", yes: Yes = False)
 
 def _vote(call: Call, choice: Choice, digest: str | None, note: str, *, yes: bool) -> None:
     settings = call.database_settings()
-    from iu_gates import approvals
+    from iu_gates import approvals, refusals
 
     request = approvals.fetch_pending(settings, digest)
     if digest is not None:
-        _require_match(request, digest, choice)
+        with refusals.recorded(settings, choice, digest=digest):
+            _require_match(request, digest, choice)
     if request is None:
         call.say("nothing waits for approval: nothing to do", choice=None, digest=None)
         return
@@ -66,6 +67,7 @@ def _vote(call: Call, choice: Choice, digest: str | None, note: str, *, yes: boo
     approvals.vote(settings, request.digest, choice, note)
     call.say(
         f"{_PAST[choice]}: {request.digest}",
+        written=settings,
         choice=choice,
         subject=request.subject,
         digest=request.digest,

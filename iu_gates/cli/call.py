@@ -1,11 +1,13 @@
-"""What every command shares: the three common options, and the way its outcome is shown."""
+# ruff: noqa: PLC0415  the ledger is imported when it is looked at: see iu_gates.cli
+"""What every command shares: the common options, and the way its outcome is shown."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Concatenate, Final, ParamSpec, TypeVar, get_type_hints
@@ -14,7 +16,7 @@ import typer
 
 from iu_gates import config, render
 from iu_gates.config import Settings
-from iu_gates.errors import UsageError
+from iu_gates.errors import IuGatesError, UsageError
 
 GATE_NOT_SATISFIED: Final = 3
 P = ParamSpec("P")
@@ -39,8 +41,23 @@ ConfigFile = Annotated[
         show_default=False,
     ),
 ]
+ExpectHead = Annotated[
+    str | None,
+    typer.Option(
+        "--expect-head",
+        metavar="SEQ:HASH",
+        help="A head of the ledger that you kept: refused (exit 4) before anything is done, if the"
+        " ledger does not hold it.",
+        show_default=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Show the outcome as one JSON object.")]
-COMMON: Final = {"database_url": DatabaseUrl, "config_file": ConfigFile, "as_json": AsJson}
+COMMON: Final = {
+    "database_url": DatabaseUrl,
+    "config_file": ConfigFile,
+    "expect_head": ExpectHead,
+    "as_json": AsJson,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +66,49 @@ class Call:
 
     database_url: str | None = None
     config_file: Path | None = None
+    expect_head: str | None = None
     as_json: bool = False
 
     def settings(self) -> Settings:
         """Return the settings, for a command that needs no database."""
+        if self.expect_head is not None:
+            raise UsageError(
+                "--expect-head has no meaning here: this command reads no ledger",
+                means="nothing was done",
+                next_command="the same without --expect-head",
+            )
         return config.load(self.database_url, self.config_file)
 
-    def database_settings(self) -> Settings:
-        """Return the settings, sure that they name a database; raises `UsageError` if not."""
-        settings = self.settings()
+    def database_settings(self, *, check_head: bool = True) -> Settings:
+        """
+        Return the settings, sure that they name a database, and one whose ledger holds the head.
+
+        Args:
+            check_head: False for a command that looks at --expect-head itself.
+
+        Raises:
+            UsageError: No database is named, or --expect-head cannot be read.
+            RefusedError: The ledger does not hold what --expect-head says.
+        """
+        settings = config.load(self.database_url, self.config_file)
         config.require_url(settings)
+        if check_head:
+            self.require_head(settings)
         return settings
+
+    def require_head(self, settings: Settings, *, chain: bool = True) -> None:
+        """Raise `RefusedError` unless the ledger holds what --expect-head says, if it was given."""
+        if self.expect_head is not None:
+            from iu_gates import pin
+
+            pin.require(settings, pin.parse(self.expect_head), chain=chain)
+
+    def warn_of_head(self, settings: Settings) -> None:
+        """As `require_head`, for a command that must never be hindered: say it on stderr."""
+        try:
+            self.require_head(settings)
+        except IuGatesError as error:
+            render.write(render.error(error, render.terminal_width()), sys.stderr)
 
     def show(self, value: T, make_page: Callable[[T, int], render.Page]) -> None:
         """Show an outcome on stdout, as JSON or as a page."""
@@ -72,14 +121,54 @@ class Call:
         """Show JSON on stdout."""
         render.write_text(render.to_json(value))
 
-    def say(self, text: str, **fields: object) -> None:
-        """Show a sentence; as JSON, `fields` and the sentence as "message"."""
-        self.show({**fields, "message": text}, lambda _, width: _sentence(text, width))
+    def show_written(
+        self, settings: Settings, value: T, make_page: Callable[[T, int], render.Page]
+    ) -> None:
+        """As `show`, with the head of the ledger below: to be kept, and given to --expect-head."""
+        from iu_gates.ledger import fetch_head
+
+        try:
+            seq, head = fetch_head(settings)
+        except IuGatesError:  # what was done is done, and has to be shown
+            seq, head = 0, ""
+        if self.as_json:
+            self.show_json({**render.jsonify(value), "ledger_seq": seq, "ledger_hash": head})
+            return
+        page = make_page(value, render.terminal_width())
+        if head:
+            page.field("ledger", render.head(seq, head))
+        render.write(page)
+
+    def say(self, text: str, *, written: Settings | None = None, **fields: object) -> None:
+        """
+        Show a sentence; as JSON, `fields` and the sentence as "message".
+
+        Args:
+            text: The sentence.
+            written: Whose ledger was written to; its head is shown too.
+            fields: For --json.
+        """
+        value = {**fields, "message": text}
+        if written is None:
+            self.show(value, lambda _, width: _sentence(text, width))
+        else:
+            self.show_written(written, value, lambda _, width: _sentence(text, width))
 
     def notify(self, gate: str, message: str) -> None:
         """Show a line of progress on stderr; with --json there is none."""
         if not self.as_json:
             render.write(render.notice(gate, message, render.terminal_width()), sys.stderr)
+
+    @contextmanager
+    def bar(self) -> Iterator[Callable[[int, int | None], None] | None]:
+        """Show the bytes of a backup on the terminal while it is taken; with --json nothing."""
+        if self.as_json:
+            yield None
+            return
+        from iu_gates.render.progress import bar
+
+        with bar("pg_dump") as progress:
+            yield progress
 
     def confirm(self, question: str, again: str) -> bool:
         """
@@ -114,12 +203,14 @@ def common(body: Callable[Concatenate[Call, P], None]) -> Callable[..., None]:
     Give a command the common options; its body gets them as a `Call`.
 
     What stands before the subcommand is kept in typer's context, and what stands after it
-    wins. Options of its own follow in the body's signature.
+    wins. Options of its own follow in the body's signature; one that has the name of a common
+    option is the body's own, and says something else.
     """
+    shared = {n: a for n, a in COMMON.items() if n not in inspect.signature(body).parameters}
 
     @functools.wraps(body)
     def command(context: typer.Context, *args: P.args, **options: P.kwargs) -> None:
-        given: dict[str, Any] = {name: options.pop(name) for name in COMMON}
+        given: dict[str, Any] = {name: options.pop(name) for name in shared}
         context.obj = _merged(context.obj or Call(), **given)
         body(context.obj, *args, **options)
 
@@ -130,7 +221,7 @@ def common(body: Callable[Concatenate[Call, P], None]) -> Callable[..., None]:
     ]
     keyword = inspect.Parameter.KEYWORD_ONLY
     ours = [
-        inspect.Parameter(n, keyword, default=_default(n), annotation=a) for n, a in COMMON.items()
+        inspect.Parameter(n, keyword, default=_default(n), annotation=a) for n, a in shared.items()
     ]
     every = [p.replace(kind=keyword) for p in own] + ours
     context = inspect.Parameter(
@@ -151,11 +242,17 @@ def _default(name: str) -> bool | None:
 
 
 def _merged(
-    before: Call, database_url: str | None, config_file: Path | None, *, as_json: bool
+    before: Call,
+    *,
+    database_url: str | None,
+    expect_head: str | None,
+    as_json: bool,
+    config_file: Path | None = None,
 ) -> Call:
     return Call(
         database_url or before.database_url,
         config_file or before.config_file,
+        before.expect_head if expect_head is None else expect_head,
         as_json or before.as_json,
     )
 

@@ -1,5 +1,5 @@
 # ruff: noqa: PLC0415  a use case is imported when its command is called: see iu_gates.cli
-"""Checks that change nothing: audit, doctor."""
+"""Checks that change nothing: audit, doctor, drift."""
 
 from __future__ import annotations
 
@@ -48,6 +48,27 @@ def doctor(call: Call) -> None:
     else:
         call.show(report, render.doctor)
     conclude(passed=passed)
+
+
+@common
+def drift(
+    call: Call,
+    sql: Annotated[
+        bool, typer.Option("--sql", help="Print the SQL that mends it, and nothing else.")
+    ] = False,
+) -> None:
+    """Compare our objects with the record; exit 3 on drift."""
+    settings = call.database_settings()
+    from iu_gates.drift import report as compare
+
+    report = compare(settings)
+    if call.as_json:
+        call.show_json({"passed": report.passed, "found": report.found, "sql": report.sql})
+    elif sql:
+        render.write_text(report.sql)
+    else:
+        call.show(report, render.drift)
+    conclude(passed=report.passed)
 
 
 def _page(reports: list[AuditReport], width: int) -> render.Page:

@@ -1,5 +1,5 @@
 # ruff: noqa: PLC0415  a use case is imported when its command is called: see iu_gates.cli
-"""The way up: status, plan, advance, prove."""
+"""The way up: status, plan, advance, prove, rehearse, adopt."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def advance(
     settings = call.database_settings()
     from iu_gates.advance import advance as walk
 
-    call.show(walk(settings, to=to, notify=call.notify), render.advance)
+    call.show(walk(settings, to=to, notify=call.notify, bar=call.bar), render.advance)
 
 
 @common
@@ -77,5 +77,57 @@ def prove(call: Call) -> None:
     from iu_gates.proof import prove as run_proof
 
     report = run_proof(settings)
-    call.show(report, render.proof)
+    call.show_written(settings, report, render.proof)
+    conclude(passed=report.passed)
+
+
+@common
+def rehearse(
+    call: Call,
+    clean: Annotated[
+        bool,
+        typer.Option("--clean", help="Drop what killed rehearsals left behind, and only that."),
+    ] = False,
+) -> None:
+    """
+    Restore the latest backup, and walk the rest of the way on it.
+
+    There and back, in a scratch database that is dropped at the end; production is only read,
+    but for one entry of the ledger. Exit 3 on a fault.
+    """
+    settings = call.database_settings()
+    from iu_gates import rehearsal
+
+    if clean:
+        found = rehearsal.clean(settings)
+        call.show(found, render.leftovers)
+        conclude(passed=all(left.dropped for left in found))
+        return
+    report = rehearsal.rehearse(settings, lambda text: call.notify("rehearsal", text))
+    call.show_written(settings, report, render.rehearsal)
+    conclude(passed=report.passed)
+
+
+@common
+def adopt(
+    call: Call,
+    sql: Annotated[
+        bool,
+        typer.Option("--sql", help="Change nothing; print the SQL that mends what differs."),
+    ] = False,
+) -> None:
+    """
+    Take over 008, 009 and 060 that were made by hand.
+
+    If they are what the revisions give. Refused, with every difference named, if they are not;
+    nothing of the host is touched.
+    """
+    settings = call.database_settings()
+    from iu_gates import adopt as take_over
+
+    if not sql:
+        call.show_written(settings, take_over.adopt(settings), render.adopt)
+        return
+    report = take_over.compare(settings)
+    render.write_text(report.sql)
     conclude(passed=report.passed)

@@ -9,7 +9,19 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from iu_gates import __version__, render
-from iu_gates.cli import approval, backup, checks, demo, failure, gates, ledger, undo, worker
+from iu_gates.cli import (
+    approval,
+    backup,
+    checks,
+    demo,
+    failure,
+    gates,
+    history,
+    ledger,
+    symmetry,
+    undo,
+    worker,
+)
 from iu_gates.cli.call import Call, common
 
 Commands = tuple[tuple[str, Callable[..., None]], ...]
@@ -23,18 +35,37 @@ COMMANDS: Final[Commands] = (
     ("disable", undo.disable),
     ("rollback", undo.rollback),
     ("prove", gates.prove),
+    ("rehearse", gates.rehearse),
     ("audit", checks.audit),
     ("doctor", checks.doctor),
+    ("drift", checks.drift),
+    ("adopt", gates.adopt),
+    ("symmetry", symmetry.symmetry),
     ("demo", demo.demo),
 )
 GROUPS: Final[tuple[tuple[str, Callable[..., None], Commands], ...]] = (
     (
         "backup",
         backup.group,
-        (("create", backup.create), ("verify", backup.verify), ("list", backup.list_)),
+        (
+            ("create", backup.create),
+            ("verify", backup.verify),
+            ("list", backup.list_),
+            ("prune", backup.prune),
+            ("register", backup.register),
+        ),
     ),
     ("worker", worker.group, (("run", worker.run), ("once", worker.once))),
-    ("ledger", ledger.group, (("show", ledger.show), ("verify", ledger.verify))),
+    (
+        "history",
+        history.group,
+        (("export", history.export), ("verify", history.verify), ("purge", history.purge)),
+    ),
+    (
+        "ledger",
+        ledger.group,
+        (("show", ledger.show), ("verify", ledger.verify), ("export", ledger.export)),
+    ),
 )
 
 

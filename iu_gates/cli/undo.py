@@ -12,8 +12,6 @@ import typer
 from iu_gates import render
 from iu_gates.cli.call import Call, common
 from iu_gates.config import Settings
-from iu_gates.errors import RefusedError
-from iu_gates.model import RollbackPreview
 
 
 @common
@@ -37,18 +35,22 @@ def disable(
 
     After "off and drained" nothing is delivered. If batches are still in hand after the bound,
     it is off all the same, they are named, and the exit code is 7. The way back on is `advance`.
+    A ledger that is not the one of --expect-head is said after it, and hinders nothing.
     """
-    settings = call.database_settings()
+    settings = call.database_settings(check_head=False)
     from iu_gates.disable import disable as switch_off
 
-    result = switch_off(
-        settings,
-        route=route,
-        reason=reason,
-        terminate=terminate,
-        notify=partial(call.notify, "disable"),
-    )
-    call.show(result, render.disable)
+    try:
+        result = switch_off(
+            settings,
+            route=route,
+            reason=reason,
+            terminate=terminate,
+            notify=partial(call.notify, "disable"),
+        )
+        call.show_written(settings, result, render.disable)
+    finally:
+        call.warn_of_head(settings)
 
 
 @common
@@ -71,16 +73,20 @@ def rollback(
 
     if not yes and not _agreed(call, settings, to):
         return
-    result = walk_back(settings, to, notify=partial(call.notify, "rollback"))
-    call.show(result, render.rollback)
+    result = walk_back(settings, to, notify=partial(call.notify, "rollback"), bar=call.bar)
+    call.show_written(settings, result, render.rollback)
 
 
 def _agreed(call: Call, settings: Settings, target: str) -> bool:
     """Show the preview and ask; what would be refused is refused here, unasked."""
+    from iu_gates import refusals
+    from iu_gates.preview import refusal
     from iu_gates.rollback import preview as foresee
 
     preview = foresee(settings, target)
-    _require_possible(preview)
+    with refusals.recorded(settings, "rollback", target=target):
+        if preview.refusals:
+            raise refusal(preview)
     if not preview.undone:
         call.say(f'nothing to undo: at "{target}" already', target=target, undone=[])
         return False
@@ -90,14 +96,3 @@ def _agreed(call: Call, settings: Settings, target: str) -> bool:
         return True
     call.say("not rolled back: nothing was done", target=target, undone=[])
     return False
-
-
-def _require_possible(preview: RollbackPreview) -> None:
-    if preview.refusals:
-        raise RefusedError(
-            f'rollback to "{preview.target}" is refused',
-            found="\n".join(preview.refusals),
-            means="nothing was changed: every refusal is found before the first step",
-            next_command="iu-gates status",
-            facts={"preview": render.jsonify(preview)},
-        )

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -19,11 +19,11 @@ from psycopg import sql
 from iu_gates.config import Settings
 from iu_gates.embedded import Server, default_state_dir, open_state_server
 from iu_gates.hostplay import make_host
-from iu_gates.model import Waiver
 
 DATABASE: Final = "iu_gates_demo"
 HOST, OPERATOR, APPROVER, WORKER = "demo_host", "demo_operator", "demo_approver", "demo_worker"
-LOGINS: Final = {HOST: "", OPERATOR: "createrole", APPROVER: "", WORKER: ""}
+RIGHTS: Final[tuple[LiteralString, ...]] = ("createrole", "createdb")
+"""Of the operator: to make the groups, and the scratch database of the rehearsal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Stage:
         return self.server.conninfo(DATABASE, login)
 
     def settings(self, login: str) -> Settings:
-        """Return the settings of a login: those of a small installation, with one waiver."""
+        """Return the settings of a login: those of a small installation."""
         return Settings(
             database_url=self.url(login),
             backup_dir=self.state_dir / "backups",
@@ -66,17 +66,8 @@ class Stage:
             invocation="manual",
             dry_run_min_events=3,
             drill_wait=timedelta(seconds=20),
-            waivers=(WAIVER,),
             site_key_file=self.state_dir / "site-key",
         )
-
-
-WAIVER: Final = Waiver(
-    "rehearsal",
-    "the demo",
-    "rehearsals are not built yet",
-    datetime.now(UTC).replace(microsecond=0) + timedelta(days=1),
-)
 
 
 def open_stage(options: DemoOptions) -> Stage:
@@ -87,8 +78,8 @@ def open_stage(options: DemoOptions) -> Stage:
         conn.execute(
             sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(DATABASE))
         )
-        for login, rights in LOGINS.items():
-            _make_login(conn, login, rights)
+        for login in (HOST, OPERATOR, APPROVER, WORKER):
+            _make_login(conn, login, RIGHTS if login == OPERATOR else ())
         conn.execute(
             sql.SQL("grant {} to {}").format(sql.Identifier(HOST), sql.Identifier(OPERATOR))
         )
@@ -113,8 +104,11 @@ def grant_groups(stage: Stage) -> None:
         conn.execute(sql.SQL("grant iu_gates_worker to {}").format(sql.Identifier(WORKER)))
 
 
-def _make_login(conn: psycopg.Connection[tuple[object, ...]], login: str, rights: str) -> None:
+def _make_login(
+    conn: psycopg.Connection[tuple[object, ...]], login: str, rights: tuple[LiteralString, ...]
+) -> None:
+    name = sql.Identifier(login)
     if conn.execute("select to_regrole(%s)", (login,)).fetchone() == (None,):
-        conn.execute(sql.SQL("create role {} login").format(sql.Identifier(login)))
-    if rights:
-        conn.execute(sql.SQL("alter role {} createrole").format(sql.Identifier(login)))
+        conn.execute(sql.SQL("create role {} login").format(name))
+    for right in rights:
+        conn.execute(sql.SQL("alter role {} {}").format(name, sql.SQL(right)))

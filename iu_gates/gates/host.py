@@ -132,7 +132,7 @@ def _judge_rights(s: Mapping[str, Any], unit: str, outbox: str) -> list[Finding]
             trigger,
             _word(trigger, "has it", "has it not"),
             f"ownership of {unit}",
-            f'alter table {unit} owner to "{login}", or grant its owner\'s role to "{login}"',
+            "the SQL that iu-gates doctor prints, by a DBA",
         ),
         Finding(
             "right to write the outbox",

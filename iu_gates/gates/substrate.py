@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from iu_gates import db, lanes
+from iu_gates import db, drift, lanes
 from iu_gates.config import Settings
 from iu_gates.db import Conn
 from iu_gates.model import Finding, Verdict, verdict
@@ -25,19 +25,16 @@ class SubstrateFacts:
 
 def collect(conn: Conn, settings: Settings) -> SubstrateFacts:  # noqa: ARG001  one form for all gates
     """Read the lanes' place, the drift and the trigger's state."""
-    drift = tuple(
-        f"{o}: {c}"
-        for o, c in conn.execute("select object, change from iu_gates.fn_drift()").fetchall()
-    )
     enabled = db.fetch_value(
         conn, "select tgenabled from pg_trigger where tgname = 'iu_unit_version_capture'"
     )
-    return SubstrateFacts(lanes.list_applied(conn), drift, enabled in (b"A", "A"))
+    return SubstrateFacts(lanes.list_applied(conn), drift.list_names(conn), enabled in (b"A", "A"))
 
 
 def judge(facts: SubstrateFacts, settings: Settings) -> Verdict:  # noqa: ARG001
     """Pass if the three revisions stand, without drift, with the trigger on for all writers."""
     missing = [r for r in REVISIONS if r not in facts.applied]
+    mend = drift.MEND if facts.applied else drift.ADOPT
     return verdict(
         NAME,
         [
@@ -46,14 +43,14 @@ def judge(facts: SubstrateFacts, settings: Settings) -> Verdict:  # noqa: ARG001
                 not missing,
                 ", ".join(facts.applied) or "none",
                 "008, 009, 060",
-                "iu-gates advance",
+                mend if facts.drift else "iu-gates advance",
             ),
             Finding(
                 "drift",
                 not facts.drift,
                 "; ".join(facts.drift) or "none",
                 "none",
-                "docs/gates/substrate.md",
+                mend,
             ),
             Finding(
                 "capture trigger",

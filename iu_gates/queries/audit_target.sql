@@ -1,10 +1,23 @@
-select count(*) filter (where a.idempotency_key is null) as unexplained,
-       min(o.:"key") filter (where a.idempotency_key is null) as unexplained_example,
+-- Rows of the target under the route's keys: each has an attempt, or its event was purged.
+select count(*) filter (where o.is_unexplained) as unexplained,
+       min(o.key) filter (where o.is_unexplained) as unexplained_example,
        count(*) as in_target
-from :"outbox" as o
-left join (
-    select distinct t.idempotency_key
-    from :"iu_schema".iu_route_attempt as t
-    where t.route_name = %(route)s and t.status in ('sent', 'duplicate')
-) as a on a.idempotency_key = o.:"key"
-where starts_with(o.:"key", %(prefix)s)
+from (
+    select t.:"key" as key,
+           a.idempotency_key is null and not exists (
+               select from iu_gates.purged_version as p
+               where p.subject = k.named[2] and p.max_version_seq >= k.named[1]::bigint
+           ) as is_unexplained
+    from :"outbox" as t
+    cross join lateral (
+        -- What follows the route and the type in a key: version and subject.
+        select regexp_match(substr(t.:"key", length(%(prefix)s || %(event_type)s) + 1),
+                            '^:(\d{1,18}):(.*)$') as named
+    ) as k
+    left join (
+        select distinct t.idempotency_key
+        from :"iu_schema".iu_route_attempt as t
+        where t.route_name = %(route)s and t.status in ('sent', 'duplicate')
+    ) as a on a.idempotency_key = t.:"key"
+    where starts_with(t.:"key", %(prefix)s)
+) as o

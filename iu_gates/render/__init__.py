@@ -6,16 +6,27 @@ Values into text: the only place that knows colour, width and marks.
     values    the same values as JSON, and no secret in either
     words     numbers, times, sizes
     findings  findings and verdicts
-    errors, status, walk, reports, record, demo     one function a value
+    errors, status, walk, reports, record, backups, history, rehearsal, demo   one function each
     progress  a bar on a terminal
 """
 
+from iu_gates.render.backups import pruned, site_backup
 from iu_gates.render.demo import demo_table
 from iu_gates.render.errors import error
-from iu_gates.render.output import terminal_width, write, write_text
+from iu_gates.render.history import export, purge, purge_preview
+from iu_gates.render.output import terminal_width, write, write_bytes, write_text
 from iu_gates.render.page import Page
-from iu_gates.render.record import backup, backups, batch, ledger, ledger_verified, pending
-from iu_gates.render.reports import audits, doctor, proof
+from iu_gates.render.record import (
+    backup,
+    backups,
+    batch,
+    ledger,
+    ledger_exported,
+    ledger_verified,
+    pending,
+)
+from iu_gates.render.rehearsal import leftovers, rehearsal
+from iu_gates.render.reports import adopt, audits, doctor, drift, proof
 from iu_gates.render.status import status
 from iu_gates.render.values import error_to_json, jsonify, scrub, to_json
 from iu_gates.render.walk import (
@@ -27,9 +38,11 @@ from iu_gates.render.walk import (
     rollback,
     rollback_preview,
 )
+from iu_gates.render.words import head
 
 __all__ = [
     "Page",
+    "adopt",
     "advance",
     "audits",
     "backup",
@@ -38,22 +51,33 @@ __all__ = [
     "demo_table",
     "disable",
     "doctor",
+    "drift",
     "error",
     "error_to_json",
+    "export",
+    "head",
     "jsonify",
     "ledger",
+    "ledger_exported",
     "ledger_verified",
+    "leftovers",
     "notice",
     "pending",
     "plan",
     "plan_sql",
     "proof",
+    "pruned",
+    "purge",
+    "purge_preview",
+    "rehearsal",
     "rollback",
     "rollback_preview",
     "scrub",
+    "site_backup",
     "status",
     "terminal_width",
     "to_json",
     "write",
+    "write_bytes",
     "write_text",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from iu_gates.errors import IuGatesError
+from iu_gates.render import words
 from iu_gates.render.findings import findings, outcome_mark, verdict_from
 from iu_gates.render.page import WIDTH, Page
 from iu_gates.render.values import scrub
@@ -26,6 +27,9 @@ def error(problem: IuGatesError, width: int = WIDTH) -> Page:
         if text:
             page.field(label, scrub(text), columns=_COLUMNS)
     _in_hand(page, problem)
+    if problem.facts.get("ledger_hash"):
+        head = words.head(problem.facts["ledger_seq"], problem.facts["ledger_hash"])
+        page.field("ledger", head, columns=_COLUMNS)
     if problem.next_command:
         page.command("next", _one_line(scrub(problem.next_command)), columns=_COLUMNS)
     if problem.more:

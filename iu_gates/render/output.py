@@ -56,6 +56,15 @@ def write_text(text: str, stream: TextIO | None = None) -> None:
         _silence(stream)
 
 
+def write_bytes(data: bytes) -> None:
+    """Write bytes to stdout as they are; whoever reads a hash wants no other encoding."""
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        _silence(sys.stdout)
+
+
 def wants_colour(stream: TextIO) -> bool:
     """Return whether a stream is a terminal whose user has not said no to colour."""
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from iu_gates.model import Batch, LedgerEntry, PendingApproval
+from iu_gates.model import Batch, LedgerEntry, LedgerExport, PendingApproval
 from iu_gates.render import words
 from iu_gates.render.page import WIDTH, Page, clip
 
@@ -13,6 +13,10 @@ if TYPE_CHECKING:  # the room of backups loads psycopg; a page of help needs non
     from iu_gates.backup.archive import Backup
 
 _HASH: Final = 8
+_ACTOR: Final = 16
+_PROBLEMS: Final = 20
+_TELLING: Final = ("outcome", "direction", "id", "reason", "why", "digest", "epoch")
+"""Facts that say in a word or two what an entry is about; the first that it has is shown."""
 
 
 def ledger(entries: Sequence[LedgerEntry], width: int = WIDTH) -> Page:
@@ -26,7 +30,8 @@ def ledger(entries: Sequence[LedgerEntry], width: int = WIDTH) -> Page:
     for entry in entries:
         start = f"{f'#{entry.seq}':>{seqs}}  {words.moment(entry.at)}  "
         room = width - len(start) - kinds - _HASH - 4
-        text = clip(_about(entry), room)
+        by = f", by {clip(entry.actor, _ACTOR)}"
+        text = clip(_about(entry), room - len(by)) + by
         page.line(
             (start, "dim"),
             (f"{clip(entry.kind, kinds):<{kinds}}  ", "head"),
@@ -46,10 +51,27 @@ def ledger_verified(
     else:
         count = words.plural(len(problems), "problem")
         page.line(("✗", "bad"), f" the ledger is not as it was written: {count}")
-        for number, problem in problems:
+        for number, problem in problems[:_PROBLEMS]:
             page.field(f"#{number}", problem)
+        if (more := len(problems) - _PROBLEMS) > 0:
+            page.field("", f"… and {words.number(more)} more; --json has all", "dim")
     if head:
-        page.field("head", head)
+        page.field("head", words.head(seq, head))
+        page.field("", head, "dim")
+    return page
+
+
+def ledger_exported(made: LedgerExport, width: int = WIDTH) -> Page:
+    """Return where the ledger was written, and whether it holds."""
+    page = Page(width)
+    if made.broken_at is None:
+        page.line(("✓", "good"), f" the chain holds: {words.plural(made.entries, 'entry')}")
+    else:
+        page.line(("✗", "bad"), f" the chain is broken at entry {made.broken_at}")
+        page.command("next", "iu-gates ledger verify")
+    if made.path:
+        page.field("file", made.path)
+    page.field("head", words.head(made.entries, made.ledger_hash))
     return page
 
 
@@ -98,8 +120,11 @@ def batch(done: Batch, width: int = WIDTH) -> Page:
 
 
 def _about(entry: LedgerEntry) -> str:
-    outcome = entry.facts.get("outcome")
-    return f"{entry.subject}{f' {outcome}' if outcome else ''}, by {entry.actor}"
+    """Return to what it happened, and the first that its facts say of it."""
+    said = (words.value(entry.facts[name]) for name in _TELLING if entry.facts.get(name))
+    passed = entry.facts.get("passed")
+    how = {True: "passed", False: "failed"}.get(passed, "") if passed is not None else ""
+    return " ".join(filter(None, (entry.subject, how or next(said, ""))))
 
 
 def _backup(page: Page, backup: Backup) -> None:
@@ -110,7 +135,8 @@ def _backup(page: Page, backup: Backup) -> None:
     if manifest:
         page.field(
             "",
-            f"{manifest.identity.database_name}, {words.size(manifest.size_bytes)},"
+            f"{manifest.identity.database_name}, {manifest.kind},"
+            f" {words.size(manifest.size_bytes)},"
             f" snapshot {words.moment(manifest.snapshot_at)},"
             f" sha256 {words.short(manifest.sha256)}",
             columns=0,

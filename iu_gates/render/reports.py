@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from iu_gates.model import AuditReport, DoctorReport, ProofReport
+from iu_gates.model import Adoption, AuditReport, DoctorReport, DriftReport, ProofReport
 from iu_gates.render import words
 from iu_gates.render.findings import findings
 from iu_gates.render.page import WIDTH, Page, Span
@@ -45,6 +45,36 @@ def audits(reports: Sequence[AuditReport], width: int = WIDTH) -> Page:
         findings(page, report.findings)
     if not reports:
         page.line("no route to audit: nothing to do")
+    return page
+
+
+def drift(report: DriftReport, width: int = WIDTH) -> Page:
+    """Return what is not as it was left, an object a line; parts of an object are counted."""
+    page = Page(width)
+    whole = [d for d in report.found if not d.is_part]
+    text = f"{words.plural(len(whole), 'object')} of ours" if whole else "our objects are"
+    page.line(_mark(passed=report.passed), f" {text} {'drifted' if whole else 'as they were left'}")
+    for item in whole:
+        page.line("  ", (f"{item.change:<8}", "warn"), f" {item.object}")
+    if whole:
+        page.blank()
+        page.command("next", report.next_command)
+    return page
+
+
+def adopt(done: Adoption, width: int = WIDTH) -> Page:
+    """Return what was taken over, and from where on capture is counted."""
+    page = Page(width)
+    revisions = ", ".join(done.revisions)
+    equal = f" took over {revisions}: {words.plural(done.objects, 'object')}, all equal"
+    page.line(
+        _mark(passed=True),
+        equal if done.objects else f" nothing to take over: {revisions} are recorded",
+    )
+    page.blank()
+    page.field("capture", done.capture)
+    page.field("ledger", words.head(done.ledger_seq, done.ledger_hash))
+    page.command("next", done.next_command)
     return page
 
 

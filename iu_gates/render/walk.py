@@ -57,6 +57,7 @@ def plan(ahead: Plan, width: int = WIDTH) -> Page:
         gate = step.gate
         _step(page, step)
     page.blank()
+    page.fields("backup", ahead.backup)
     page.fields("waits for", ahead.waits_for, "warn")
     page.field("digest", ahead.digest or "none yet: nothing has been asked to be approved")
     page.command("SQL", "iu-gates plan --sql")
@@ -82,6 +83,9 @@ def rollback_preview(preview: RollbackPreview, width: int = WIDTH) -> Page:
     if not preview.undone:
         page.field("undoes", "nothing")
     _kept(page, preview.kept)
+    if preview.lost:
+        page.field("loses", _counts(preview.lost), "warn")
+    page.fields("in the way", preview.blockers, "warn")
     page.fields("refused", preview.refusals, "bad")
     return page
 
@@ -128,10 +132,18 @@ def _report(page: Page, report: GateReport) -> None:
 def _step(page: Page, step: PlannedStep) -> None:
     first = "  (backup first)" if step.needs_backup else ""
     page.field(step.revision, f"{step.summary}{first}", columns=6)
-    if step.locks:
-        page.field("", f"locks {', '.join(step.locks)}", "dim", columns=6)
+    locks = [*step.locks, *(["the key of all batches: workers wait"] if step.holds_batches else [])]
+    page.field("", f"locks {', '.join(locks) or 'rows only'}", "dim", columns=6)
+    if step.rewrites:
+        page.field("", "rewrites a table", "warn", columns=6)
+    for blocker in step.blockers[:3]:
+        page.field("", f"now held by {blocker}", "warn", columns=6)
 
 
 def _kept(page: Page, kept: Mapping[str, int]) -> None:
     if kept:
-        page.field("kept", ", ".join(f"{table} {words.number(n)}" for table, n in kept.items()))
+        page.field("kept", _counts(kept))
+
+
+def _counts(rows: Mapping[str, int]) -> str:
+    return ", ".join(f"{table} {words.number(n)}" for table, n in rows.items())

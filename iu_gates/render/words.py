@@ -12,6 +12,8 @@ from iu_gates.render.page import NO_BREAK
 _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "min"))
 _KIB: Final = 1024
 _SHORT: Final = 12
+_HEAD: Final = 32
+"""128 bits: nobody makes another entry whose hash begins so."""
 _HASH: Final = re.compile(r"\b[0-9a-f]{32,}\b")
 
 
@@ -52,8 +54,8 @@ def short(hexadecimal: str) -> str:
 
 
 def head(seq: int, hexadecimal: str) -> str:
-    """Return the head of the ledger: ``#41 9f2c41ab03de``."""
-    return f"#{seq} {short(hexadecimal)}" if seq else "empty"
+    """Return the head of the ledger as ``--expect-head`` takes it: ``41:9f2c41ab…``, 32 digits."""
+    return f"{seq}:{hexadecimal[:_HEAD]}" if seq else "empty"
 
 
 def plural(count: int, noun: str) -> str:

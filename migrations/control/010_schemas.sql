@@ -1,11 +1,15 @@
 -- The control schema is the home of the record: ledger, stops, approvals, and alembic_version.
 -- Alembic cannot create the home of its own version table, so this is bootstrap, not a lane.
--- Every file of this folder may be run again at any time.
+-- Every file of this folder may be run again at any time. Where rights.sql has made the
+-- schemas, iu_gates_owner owns them; else this login does.
 
-create schema if not exists iu_gates;
-
-comment on schema iu_gates is 'iu-gates: the record (ledger, verdicts, stops, approvals) and the guard';
-
-create schema if not exists :"iu_schema";
-
-comment on schema :"iu_schema" is 'iu-gates: events, routes, attempts, cursors and the functions that move them';
+do $$
+begin
+    if to_regnamespace('iu_gates') is null then
+        create schema iu_gates;
+    end if;
+    if to_regnamespace(quote_ident(:'iu_schema')) is null then
+        create schema :"iu_schema";
+    end if;
+end
+$$;

@@ -1,6 +1,10 @@
 -- The ledger: append-only and hash-chained. One writer at a time, by an advisory key that is
 -- held to the end of the transaction, so that a step and its entry are one transaction.
 --
+-- Nothing is changed or removed, `session_replication_role = replica` included (enable always);
+-- nothing is put in but by fn_ledger_append (fn_ledger_follow). A subscriber of logical
+-- replication still gets the entries: the second trigger does not fire for what is applied.
+--
 -- hash = sha256 of the UTF-8 text of the JSON array
 --   [previous hash, seq, at, kind, subject, actor, address, application, facts]
 -- as PostgreSQL prints jsonb; "at" in RFC 3339, UTC, microseconds.
@@ -25,7 +29,7 @@ create index if not exists ledger_kind_subject_idx on iu_gates.ledger (kind, sub
 comment on table iu_gates.ledger is 'The record: every verdict, step, refusal, waiver, drill, proof, approval and disable';
 comment on column iu_gates.ledger.seq is 'Place in the chain, from 1, without gaps';
 comment on column iu_gates.ledger.at is 'Server clock when the entry was written';
-comment on column iu_gates.ledger.kind is 'What happened: step, verdict, void, backup, drill, proof, vote, approval, stop, lift';
+comment on column iu_gates.ledger.kind is 'What happened, in one word; docs/ledger.md lists them';
 comment on column iu_gates.ledger.subject is 'To what: a gate, a revision, a route';
 comment on column iu_gates.ledger.facts is 'What was seen, as JSON';
 comment on column iu_gates.ledger.actor is 'The login (session_user), never a flag';
@@ -37,6 +41,28 @@ comment on column iu_gates.ledger.hash is 'SHA-256 of this entry and of previous
 create or replace trigger ledger_append_only
 before update or delete or truncate on iu_gates.ledger
 for each statement execute function iu_gates.fn_append_only();
+alter table iu_gates.ledger enable always trigger ledger_append_only;
+
+do $$
+declare
+    v_grantee text;
+begin
+    -- What a site's ALTER DEFAULT PRIVILEGES gave away when the table was made.
+    for v_grantee in
+        select distinct coalesce(quote_ident(r.rolname), 'public')
+        from pg_class as c
+        cross join lateral (
+            select a.* from aclexplode(c.relacl) as a
+            union all
+            select a.* from pg_attribute as t, aclexplode(t.attacl) as a where t.attrelid = c.oid) as g
+        left join pg_roles as r on r.oid = g.grantee
+        where c.oid = 'iu_gates.ledger'::regclass and g.grantee <> c.relowner and g.privilege_type <> 'SELECT'
+    loop
+        execute 'revoke insert, update, delete, truncate, references, trigger on iu_gates.ledger from '
+                || v_grantee || ' cascade';
+    end loop;
+end
+$$;
 
 create or replace function iu_gates.fn_ledger_hash(p_entry iu_gates.ledger) returns text
 language sql immutable
@@ -80,6 +106,40 @@ $$;
 comment on function iu_gates.fn_ledger_append(text, text, jsonb) is 'Write one entry; returns its place in the chain';
 revoke execute on function iu_gates.fn_ledger_append(text, text, jsonb) from public;
 
+create or replace function iu_gates.fn_ledger_follow() returns trigger
+language plpgsql
+set search_path from current
+as $$
+declare
+    v_owner oid;
+    v_head iu_gates.ledger;
+begin
+    select p.proowner into v_owner from pg_proc as p
+    where p.oid = 'iu_gates.fn_ledger_append(text, text, jsonb)'::regprocedure;
+    if current_user <> pg_get_userbyid(v_owner) then
+        raise exception 'an entry of the ledger is written by iu_gates.fn_ledger_append alone' using errcode = 'IUG40';
+    end if;
+    select l.* into v_head from iu_gates.ledger as l order by l.seq desc limit 1;
+    if (new.seq, new.previous_hash, new.actor, new.hash) is distinct from (
+        coalesce(v_head.seq, 0) + 1, coalesce(v_head.hash, repeat('0', 64)),
+        session_user::text, iu_gates.fn_ledger_hash(new)
+    ) then
+        raise exception 'entry % of the ledger does not follow entry %', new.seq, coalesce(v_head.seq, 0)
+            using errcode = 'IUG40',
+                  hint = 'entries are written by iu_gates.fn_ledger_append, and restored with pg_restore --disable-triggers';
+    end if;
+    return new;
+end
+$$;
+
+comment on function iu_gates.fn_ledger_follow()
+is 'Refuse an entry that fn_ledger_append did not write: not its owner, or not the next of the chain';
+revoke execute on function iu_gates.fn_ledger_follow() from public;
+
+create or replace trigger ledger_follow
+before insert on iu_gates.ledger
+for each row execute function iu_gates.fn_ledger_follow();
+
 create or replace function iu_gates.fn_ledger_verify()
 returns table (seq bigint, problem text)
 language sql stable
@@ -95,10 +155,15 @@ as $$
     ) as l
     cross join lateral (
         values
-            (l.hash <> iu_gates.fn_ledger_hash(l.entry), 'the entry was changed'),
-            (l.seq <> l.before_seq + 1, format('entries %s to %s are missing', l.before_seq + 1, l.seq - 1)),
-            (l.seq = l.before_seq + 1 and l.previous_hash <> l.before_hash,
-             'it does not follow the entry before: something was put in, taken out or reordered')
+            (l.hash is distinct from iu_gates.fn_ledger_hash(l.entry), 'the entry was changed'),
+            (l.seq > l.before_seq + 1, case
+                when l.seq = l.before_seq + 2 then format('entry %s is missing', l.seq - 1)
+                else format('entries %s to %s are missing', l.before_seq + 1, l.seq - 1) end),
+            (l.seq <= l.before_seq, 'it was put in: its number is taken or is none'),
+            (l.seq = l.before_seq + 1 and l.previous_hash is distinct from l.before_hash,
+             case when l.seq = 1 then 'it does not begin a chain: entries before it were taken out'
+                 else format('it does not follow entry %s: one of the two was put in, moved or written anew',
+                             l.before_seq) end)
     ) as p (holds, problem)
     where p.holds
     order by l.seq

@@ -13,11 +13,20 @@ create table if not exists iu_gates.stop (
     lifted_at timestamptz,
     lifted_by text,
     ledger_seq bigint,
+    lift_ledger_seq bigint,
     constraint stop_pkey primary key (epoch),
     constraint stop_kind_chk check (kind in ('disable', 'drill', 'trip'))
 );
 
-create index if not exists stop_in_force_idx on iu_gates.stop (epoch) where lifted_at is null;
+do $$
+begin
+    -- CREATE INDEX IF NOT EXISTS locks the table before it looks: a bootstrap that then waits for
+    -- somebody would keep `disable` waiting.
+    if to_regclass('iu_gates.stop_in_force_idx') is null then
+        create index stop_in_force_idx on iu_gates.stop (epoch) where lifted_at is null;
+    end if;
+end
+$$;
 
 comment on table iu_gates.stop is 'What is held, by whom and why; in force until lifted';
 comment on column iu_gates.stop.epoch is 'Number of the stop; grows';
@@ -29,6 +38,7 @@ comment on column iu_gates.stop.stopped_at is 'When it was written';
 comment on column iu_gates.stop.lifted_at is 'When it was lifted; null while in force';
 comment on column iu_gates.stop.lifted_by is 'The login that lifted it';
 comment on column iu_gates.stop.ledger_seq is 'The ledger entry it was folded into, after the barrier';
+comment on column iu_gates.stop.lift_ledger_seq is 'The ledger entry of its lift';
 
 create or replace function iu_gates.fn_stop(p_route text, p_kind text, p_reason text)
 returns bigint
@@ -93,22 +103,36 @@ $$;
 comment on function iu_gates.fn_require_no_new_stop() is 'Raise if a stop came after this walk began';
 revoke execute on function iu_gates.fn_require_no_new_stop() from public;
 
+create or replace function iu_gates.fn_lift_facts(p_stop iu_gates.stop) returns jsonb
+language sql stable
+set search_path from current
+as $$
+    select jsonb_build_object('epoch', p_stop.epoch, 'kind', p_stop.kind,
+                              'lifted_by', p_stop.lifted_by, 'lifted_at', p_stop.lifted_at)
+$$;
+
+comment on function iu_gates.fn_lift_facts(iu_gates.stop) is 'What the ledger says of a lift';
+revoke execute on function iu_gates.fn_lift_facts(iu_gates.stop) from public;
+
 create or replace function iu_gates.fn_lift_stops(p_route text) returns integer
 language plpgsql
 set search_path from current
 as $$
 declare
-    v_lifted integer;
+    v_epochs bigint[];
 begin
-    update iu_gates.stop as s set lifted_at = clock_timestamp(), lifted_by = session_user
-    where s.lifted_at is null and s.epoch = any (iu_gates.fn_stops_seen())
-      and s.route_name is not distinct from p_route;
-    get diagnostics v_lifted = row_count;
-    if v_lifted > 0 then
-        perform iu_gates.fn_ledger_append(
-            'lift', coalesce(p_route, 'gate'), jsonb_build_object('stops', v_lifted));
+    with lifted as (
+        update iu_gates.stop as s set lifted_at = clock_timestamp(), lifted_by = session_user
+        where s.lifted_at is null and s.epoch = any (iu_gates.fn_stops_seen())
+          and s.route_name is not distinct from p_route
+        returning s.epoch)
+    select array_agg(l.epoch order by l.epoch) into v_epochs from lifted as l;
+    if v_epochs is not null then
+        update iu_gates.stop as s set lift_ledger_seq = iu_gates.fn_ledger_append(
+            'lift', coalesce(p_route, 'gate'), iu_gates.fn_lift_facts(s))
+        where s.epoch = any (v_epochs);
     end if;
-    return v_lifted;
+    return coalesce(cardinality(v_epochs), 0);
 end
 $$;
 
@@ -123,7 +147,8 @@ as $$
     where epoch = p_epoch and kind = 'drill'
 $$;
 
-comment on function iu_gates.fn_lift_drill(bigint) is 'End a drill: lifts its own stop and no other';
+comment on function iu_gates.fn_lift_drill(bigint)
+is 'End a drill: lifts its own stop and no other; waits for nobody, its entry is folded in after';
 revoke execute on function iu_gates.fn_lift_drill(bigint) from public;
 
 create or replace function iu_gates.fn_fold_stops() returns integer
@@ -135,20 +160,29 @@ declare
     v_folded integer := 0;
 begin
     for v_stop in
-        select s.* from iu_gates.stop as s where s.ledger_seq is null order by s.epoch for update skip locked
+        select s.* from iu_gates.stop as s
+        where s.ledger_seq is null or (s.lifted_at is not null and s.lift_ledger_seq is null)
+        order by s.epoch for update skip locked
     loop
-        update iu_gates.stop set ledger_seq = iu_gates.fn_ledger_append(
-            'stop', coalesce(v_stop.route_name, 'gate'),
-            jsonb_build_object('epoch', v_stop.epoch, 'kind', v_stop.kind, 'reason', v_stop.reason,
-                               'stopped_by', v_stop.stopped_by, 'stopped_at', v_stop.stopped_at))
-        where epoch = v_stop.epoch;
-        v_folded := v_folded + 1;
+        if v_stop.ledger_seq is null then
+            update iu_gates.stop set ledger_seq = iu_gates.fn_ledger_append(
+                'stop', coalesce(v_stop.route_name, 'gate'),
+                jsonb_build_object('epoch', v_stop.epoch, 'kind', v_stop.kind, 'reason', v_stop.reason,
+                                   'stopped_by', v_stop.stopped_by, 'stopped_at', v_stop.stopped_at))
+            where epoch = v_stop.epoch;
+            v_folded := v_folded + 1;
+        end if;
+        if v_stop.lifted_at is not null then
+            update iu_gates.stop set lift_ledger_seq = iu_gates.fn_ledger_append(
+                'lift', coalesce(v_stop.route_name, 'gate'), iu_gates.fn_lift_facts(v_stop))
+            where epoch = v_stop.epoch;
+        end if;
     end loop;
     return v_folded;
 end
 $$;
 
-comment on function iu_gates.fn_fold_stops() is 'Write stops that are not yet in the ledger into it; returns how many';
+comment on function iu_gates.fn_fold_stops() is 'Write stops and lifts that are not yet in the ledger into it; returns how many stops';
 revoke execute on function iu_gates.fn_fold_stops() from public;
 
 create or replace function iu_gates.fn_take_barrier(p_route_no integer, p_wait_ms integer) returns boolean
@@ -197,10 +231,20 @@ is 'Sessions and prepared transactions that hold a batch, of all routes (null) o
 revoke execute on function iu_gates.fn_batches_in_hand(integer) from public;
 
 create or replace function iu_gates.fn_hold_batches() returns void
-language sql
+language plpgsql
 set search_path from current
 set lock_timeout = '10s'
-as $$ select pg_advisory_xact_lock(18773001, 0) $$;
+as $$
+declare
+    v_wait text := nullif(current_setting('iu_gates.barrier_wait', true), '');
+begin
+    -- A step says how long this try may last: workers that come later wait behind it (T24).
+    if v_wait is not null then
+        perform set_config('lock_timeout', v_wait, true);
+    end if;
+    perform pg_advisory_xact_lock(18773001, 0);
+end
+$$;
 
 comment on function iu_gates.fn_hold_batches()
 is 'Wait until no batch is in hand and let none begin until the end of this transaction';

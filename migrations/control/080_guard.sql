@@ -88,7 +88,8 @@ as $$
             select format('step %s %s came after its snapshot', l.facts ->> 'direction', l.subject)
             from iu_gates.ledger as l
             where l.kind = 'step' and l.seq > s.seq
-              and (p_gate is null or l.facts ->> 'gate' is distinct from p_gate or l.facts ->> 'direction' = 'down')
+              and (p_gate is null or l.facts ->> 'gate' is distinct from p_gate
+                   or (l.facts ->> 'direction' = 'down' and p_gate <> 'rollback'))
             order by l.seq desc limit 1)
     end
     from (select (
@@ -120,7 +121,7 @@ begin
         v_findings := v_findings || format('gate "backup": %s', iu_gates.fn_backup_stale(v_walk));
     end if;
     return coalesce(v_findings, '{}') || coalesce(
-        (select array_agg(format('drift: %s is %s', d.object, d.change)) from iu_gates.fn_drift() as d), '{}');
+        (select array_agg(format('drift: %s is %s', d.object, d.change)) from iu_gates.fn_drift() as d where not d.is_part), '{}');
 end
 $$;
 

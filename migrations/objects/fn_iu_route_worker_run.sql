@@ -37,13 +37,18 @@ begin
     v_xid := pg_current_xact_id();
     perform pg_advisory_xact_lock_shared(18773001, 0);
     perform pg_advisory_xact_lock_shared(18773002, v_route.route_no);
-    select r.* into strict v_route from iu_outbound_route as r where r.route_name = p_route;
     state := fn_iu_route_mode(p_route);
     if state = 'hold' then
         return;
     end if;
     if not pg_try_advisory_xact_lock(18773003, v_route.route_no) then
         state := 'standby';
+        return;
+    end if;
+    -- Once more with the cursor in hand: who had it before may have spent the canary's quota.
+    select r.* into strict v_route from iu_outbound_route as r where r.route_name = p_route;
+    state := fn_iu_route_mode(p_route);
+    if state = 'hold' then
         return;
     end if;
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tests.acceptance.site import WAIVER, Site, Writer
+from tests.acceptance.site import Site, Writer
 from tests.support.cli import Answer
 
 MOST_CALLS: Final = 40
@@ -62,7 +62,7 @@ class Newcomer:
         return {
             "set host.schema": lambda: self._set("host", '[host]\nschema = "cms"\n'),
             "set invocation": lambda: self._set("", 'invocation = "manual"\n'),
-            "add [[waivers]]": lambda: self._set("waivers", WAIVER),
+            "createdb": lambda: self.site.execute("alter role {} createdb", self.site.operator),
             "iu-gates approve, as another login": self._approve,
             "worker run": self._run_worker,
             "run a worker": self._run_worker,

@@ -76,6 +76,12 @@ APPLIED: Final = "select count(*) from cms.unit_version where version_seq > 1"
 CAPTURED: Final = "select count(*) from iu_core.iu_event"
 DELIVERED: Final = "select count(*) from cms.event_outbox"
 
+GIVEN: Final = """
+    select m.roleid::regrole::text, m.member::regrole::text, m.grantor::regrole::text
+    from pg_auth_members as m where m.grantor::regrole::text = any (%s)
+"""
+"""Memberships that a site's first `advance` gave away; 15 would let their giver go."""
+
 _numbers = itertools.count(1)
 
 
@@ -136,6 +142,7 @@ class Site:
         """Do what the DBA does after the first `advance`: put the logins into their groups."""
         self.execute("grant iu_gates_approver to {}", self.approver)
         self.execute("grant iu_gates_worker to {}", self.worker)
+        self.execute("grant pg_read_all_stats to iu_gates_owner")
 
     def execute(self, statement: str, *names: str) -> None:
         """Run SQL as the superuser; each {} is a name."""
@@ -221,10 +228,15 @@ def _make_roles(server: Server, names: list[str]) -> None:
             _execute(conn, "create role {} login", name)
         # So that its first `advance` can make the groups; docs/runbooks say who else can.
         _execute(conn, "alter role {} createrole", names[1])
+        # Roles are the cluster's: where another site's operator made them, a DBA gives them.
+        if conn.execute("select to_regrole('iu_gates_owner')").fetchone() != (None,):
+            _execute(conn, "grant iu_gates_owner to {}", names[1])
 
 
 def _drop_roles(server: Server, names: list[str]) -> None:
     with psycopg.connect(server.conninfo(), autocommit=True) as conn:
+        for role, member, grantor in conn.execute(GIVEN, (names,)).fetchall():
+            _execute(conn, "revoke {} from {} granted by {} cascade", role, member, grantor)
         for name in names:
             _execute(conn, "drop role if exists {}", name)
 

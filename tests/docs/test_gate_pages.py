@@ -10,10 +10,17 @@ from typing import Any
 import pytest
 
 from iu_gates import audit, gates, proof
-from iu_gates.backup import Identity, judge_manifest
+from iu_gates.backup import (
+    Identity,
+    LedgerFacts,
+    SiteBackup,
+    SiteLimits,
+    judge_manifest,
+    judge_site,
+)
 from iu_gates.backup.manifest import Manifest, SnapshotFacts
 from iu_gates.evidence import Evidence, leg_findings
-from iu_gates.model import GATES
+from iu_gates.model import GATES, Finding
 from tests.docs.pages import DOCS, ROOT, read
 
 PARTS = ("**Facts.**", "**`advance` does**", "**When it is not satisfied**")
@@ -31,7 +38,7 @@ def list_literal_names(gate: str) -> set[str]:
     """Return the names of findings that stand as plain texts in the gate's module."""
     tree = ast.parse(read(f"iu_gates/gates/{gate}.py"))
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args]
-    named = [c for c in calls if re.match(r"Finding$|as_finding$|_judge_", _name(c.func))]
+    named = [c for c in calls if re.match(r"Finding$|as_finding$|_failed$|_judge_", _name(c.func))]
     return {
         c.args[0].value
         for c in named
@@ -42,7 +49,7 @@ def list_literal_names(gate: str) -> set[str]:
 def list_other_names(gate: str) -> set[str]:
     """Return the names of findings that a gate takes over from elsewhere."""
     if gate == "backup":
-        return {f.name for f in judge_manifest(**_make_manifest())}
+        return {f.name for f in [*judge_manifest(**_make_manifest()), *_judge_site()]}
     if gate == "dry_run":
         return set(audit.FAULTS.values())
     if gate in ("disable_proven", "live"):
@@ -58,8 +65,14 @@ def _name(function: ast.expr) -> str:
 def _make_manifest() -> dict[str, Any]:
     now, here = datetime.now(UTC), Identity(1, 1, "app", 180000)
     manifest = Manifest("a.dump", "0" * 64, 1, 1, here, now, now, now, SnapshotFacts(), {})
-    limits = {"min_ledger_seq": 1, "now": now, "max_age": timedelta(minutes=60)}
+    limits = {"ledger": LedgerFacts(), "now": now, "max_age": timedelta(minutes=60)}
     return {"manifest": manifest, "identity": here, **limits}
+
+
+def _judge_site() -> list[Finding]:
+    now, here, day = datetime.now(UTC), Identity(1, 1, "app", 180000), timedelta(days=1)
+    said = SiteBackup("a", "other", now, now, "", here, "dba", now, 1)
+    return judge_site(said, identity=here, now=now, limits=SiteLimits(day, day))
 
 
 @pytest.mark.parametrize("gate", GATES)

@@ -29,7 +29,7 @@ class TestReadme:
         settings = config.build(tomllib.loads(text))
 
         assert settings.invocation == "systemd"
-        assert [w.gate for w in settings.waivers] == ["rehearsal"]
+        assert settings.waivers == ()
 
     def test_exit_codes_are_those_of_the_errors(self) -> None:
         """

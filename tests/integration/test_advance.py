@@ -546,7 +546,7 @@ def test_backup_that_ran_out_is_renewed(make_stage: MakeStage) -> None:
     """
     A backup older than its limit is no fault of anybody: the step takes another.
     """
-    stage = make_stage(backup_max_age="1 s")
+    stage = make_stage(backup_max_age="8 s")
     stage.walk("backup")
     wait_until(lambda: not stage_backup_counts(stage), "the backup is too old")
 

@@ -17,6 +17,7 @@ from psycopg.conninfo import make_conninfo
 
 from iu_gates.backup import (
     Backup,
+    LedgerFacts,
     Manifest,
     SnapshotFacts,
     create,
@@ -45,7 +46,7 @@ def count_notes(conn: psycopg.Connection[Any]) -> SnapshotFacts:
     """Return facts as a caller would collect them."""
     row = conn.execute("select count(*) from note").fetchone()
     assert row is not None
-    return SnapshotFacts(7, ("substrate@060",), "f00d", {"public.note": row[0]})
+    return SnapshotFacts(7, ("substrate@060",), "f00d", {"public.note": row[0]}, "a" * 64)
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +96,9 @@ def test_backup_describes_itself(
     manifest = described(backup)
     assert manifest.identity == read_identity(conn)
     assert manifest.identity.server_major == major
-    assert manifest.facts == SnapshotFacts(7, ("substrate@060",), "f00d", {"public.note": 1})
+    assert manifest.facts == SnapshotFacts(
+        7, ("substrate@060",), "f00d", {"public.note": 1}, "a" * 64
+    )
     assert manifest.size_bytes == backup.path.stat().st_size
     assert manifest.entries >= 1
     assert manifest.snapshot_at <= manifest.finished_at <= manifest.verified_at
@@ -185,7 +188,7 @@ def test_manifest_stands_before_the_judge(
     make_backup: Callable[..., Backup], conn: psycopg.Connection
 ) -> None:
     """
-    A backup just taken of this database passes all six findings.
+    A backup just taken of this database passes all ten findings.
     """
     backup = make_backup()
 
@@ -194,11 +197,11 @@ def test_manifest_stands_before_the_judge(
     findings = judge_manifest(
         described(backup),
         identity=read_identity(conn),
-        min_ledger_seq=7,
+        ledger=LedgerFacts(min_seq=7, hash_at_head="a" * 64),
         now=row[0],
         max_age=timedelta(minutes=60),
     )
-    assert [finding.passed for finding in findings] == [True] * 6
+    assert [finding.passed for finding in findings] == [True] * 10
 
 
 @pytest.fixture

@@ -77,14 +77,15 @@ def test_host_is_judged_before_anything_is_written(
     assert not Path(stage.values["site_key_file"]).exists()
 
 
-def test_first_pass_of_host_is_the_first_entry(make_stage: MakeStage) -> None:
+def test_first_pass_of_host_is_the_first_verdict(make_stage: MakeStage) -> None:
     """
-    T33: the ledger begins with the verdict on the host.
+    T33: the ledger begins with the control schema as it was made, and the verdict on the host.
     """
     stage = make_stage()
     stage.advance()
-    entry = ledger.list_entries(stage.settings)[0]
-    assert (entry.seq, entry.kind, entry.subject) == (1, "verdict", "host")
+    *control, entry = ledger.list_entries(stage.settings)
+    assert {e.kind for e in control} == {"control"}
+    assert (entry.kind, entry.subject) == ("verdict", "host")
     assert entry.facts["outcome"] == "pass"
 
 
@@ -236,24 +237,35 @@ def test_drill_without_load_does_not_pass(make_stage: MakeStage) -> None:
     assert stage.status().stops == ()
 
 
-def test_gate_that_is_not_built_says_so_and_needs_a_waiver(make_stage: MakeStage) -> None:
+def test_rehearsal_can_be_waived_by_name(make_stage: MakeStage) -> None:
     """
-    A gate that is not built is not satisfied, unless it is waived by name, with who, why.
+    Who waives it, why and until when are in the ledger; nothing is rehearsed, and it runs out.
+    """
+    stage = make_stage(State.RELAXED)
+    stage.conn.execute("select iu_gates.fn_void(array['rehearsal'], 'a test')")
 
-    And until when in the ledger; a waiver that ran out is none.
+    report = stage.advance().reports[0]
+
+    assert (report.verdict.gate, report.verdict.outcome) == ("rehearsal", "waived")
+    entry = ledger.list_entries(stage.settings, kind="verdict")[-1]
+    assert entry.facts["facts"]["waiver"]["who"] == "a test"
+    assert entry.facts["facts"]["waiver"]["why"] == "for speed"
+    assert entry.facts["expires_at"].startswith("2100-01-01")
+    assert ledger.list_entries(stage.settings, kind="rehearsal") == []
+
+
+def test_waiver_that_ran_out_is_none(make_stage: MakeStage) -> None:
+    """
+    A rehearsal that failed stands as it is once its waiver has run out.
     """
     stage = make_stage(State.RELAXED, waivers=[{**WAIVER, "until": "2020-01-01"}])
     stage.conn.execute("select iu_gates.fn_void(array['rehearsal'], 'a test')")
+    forbid = "alter table public.event_outbox add constraint forbidden check (false) not valid"
+    stage.conn.execute(forbid)
 
-    assert refuse(stage).summary.startswith('gate "rehearsal" is not built')
+    error = refuse(stage)
 
-    stage.values["waivers"] = [WAIVER]
-    report = stage.advance().reports[0]
-    assert report.verdict.outcome == "waived"
-    entry = ledger.list_entries(stage.settings, kind="verdict")[-1]
-    assert entry.facts["facts"]["waiver"]["who"] == "a test"
-    assert entry.facts["facts"]["waiver"]["why"] == "not built"
-    assert entry.facts["expires_at"].startswith("2100-01-01")
+    assert error.summary.startswith('gate "rehearsal" is not satisfied: rehearsal: ledger entry')
 
 
 def test_canary_settles_in_one_call(make_stage: MakeStage) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -13,7 +13,7 @@ from iu_gates import disable, lanes, rollback
 from iu_gates.errors import IuGatesError, NotDrainedError, RefusedError, UsageError
 from tests.support.databases import Servers
 from tests.support.engine import GATE_KEY, run_batch
-from tests.support.play import MakeStage, stages
+from tests.support.play import MakeStage, Stage, stages
 from tests.support.walk import State
 
 
@@ -24,20 +24,24 @@ def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeSta
         yield make
 
 
-@pytest.mark.parametrize("begin", ["live", "disabled"])
+@pytest.mark.parametrize("begin", [*State, "disabled"])
 @pytest.mark.parametrize("target", lanes.TARGETS)
-def test_target_is_what_alembic_undoes(make_stage: MakeStage, target: str, begin: str) -> None:
+def test_target_is_what_alembic_undoes(
+    make_stage: MakeStage, target: str, begin: State | str
+) -> None:
     """
-    T32: for each name that `rollback --to` knows, what was foretold is what is undone, in.
+    T32: for each name that `rollback --to` knows, what was foretold is what is undone.
 
-    That order, from live and after a disable; nothing else stays stopped.
+    In that order, from each state and after a disable; nothing else stays stopped, and what was
+    foretold as kept and lost is what is kept and lost.
     """
-    stage = make_stage(State.LIVE)
+    stage = make_stage(State.LIVE if begin == "disabled" else begin)
     if begin == "disabled":
         disable.disable(stage.settings)
     applied = stage.list_revisions()
     before = len(stage.list_steps())
-    foretold = [s.revision for s in rollback.preview(stage.settings, target).undone]
+    foreseen = rollback.preview(stage.settings, target)
+    foretold = [s.revision for s in foreseen.undone]
 
     result = rollback.rollback(stage.settings, target)
 
@@ -49,6 +53,21 @@ def test_target_is_what_alembic_undoes(make_stage: MakeStage, target: str, begin
     assert (result.backup is not None) == any(
         not r.startswith("08") or r == "008" for r in foretold
     )
+    assert foreseen.refusals == ()
+    kept = {n: r for n, r in foreseen.kept.items() if n.startswith("iu_core.")}
+    if "060" not in foretold:  # without history it takes route and cursor along
+        assert count_ours(stage, kept) == kept
+    assert not any(count_ours(stage, foreseen.lost).values())
+
+
+def count_ours(stage: Stage, names: Iterable[str]) -> dict[str, int]:
+    """Return the rows of those tables that a rollback does not write into; one that went has 0."""
+    found = {}
+    for name in names:
+        if name.startswith("iu_core."):
+            there = stage.fetch_value("select to_regclass(%s) is not null", name)
+            found[name] = stage.fetch_value(f"select count(*) from {name}") if there else 0
+    return found
 
 
 def test_base_is_refused_with_history_and_nothing_changes(make_stage: MakeStage) -> None:
@@ -66,6 +85,9 @@ def test_base_is_refused_with_history_and_nothing_changes(make_stage: MakeStage)
 
     assert raised.value.exit_code == 4
     assert raised.value.next_command == "iu-gates rollback --to 009, which keeps the history"
+    assert "iu-gates history export" in (raised.value.means or "")
+    assert "then iu-gates history purge --export DIGEST" in (raised.value.means or "")
+    assert raised.value.facts["lost"]["iu_core.iu_event"] == 1
     assert (stage.list_revisions(), stage.list_steps(), stage.status().routes) == before
     assert stage.list_kinds()[-1] == "refusal"
     assert not Path(stage.values["backup_dir"]).exists()
@@ -95,7 +117,7 @@ def test_drift_is_refused(make_stage: MakeStage) -> None:
     stage = make_stage(State.RELAXED)
     stage.conn.execute("alter table iu_core.iu_event add column mine integer")
 
-    with pytest.raises(RefusedError, match="table iu_event: changed"):
+    with pytest.raises(RefusedError, match=r"table iu_core\.iu_event: column mine: added"):
         rollback.rollback(stage.settings, "090")
 
     assert "100" in stage.list_revisions()
@@ -178,3 +200,61 @@ def test_backup_of_a_rollback_is_restorable(make_stage: MakeStage) -> None:
     assert "100" in lanes.BY_NAME
     manifest = Path(f"{result.backup}.json").read_text()
     assert '"100"' in manifest
+
+
+def test_preview_names_who_is_in_the_way(make_stage: MakeStage) -> None:
+    """
+    T38: a writer that is open holds up the trigger of 060: named before anything is stopped.
+    """
+    stage = make_stage(State.SUBSTRATE)
+    with psycopg.connect(stage.database.conninfo, application_name="a host") as writer:
+        writer.execute("insert into public.unit_version (unit, version_seq) values ('u', 1)")
+
+        foreseen = rollback.preview(stage.settings, "009")
+
+        assert f"pid {writer.info.backend_pid}" in foreseen.blockers[0]
+        assert foreseen.refusals == ()
+    assert stage.status().stops == ()
+
+
+def test_room_that_lacks_is_found_before_anything_is_stopped(
+    make_stage: MakeStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    T39: a disk on which the backup would not fit: exit 3, and the preview says it already.
+    """
+    stage = make_stage(State.LIVE)
+    usage = shutil.disk_usage("/")._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
+    for call in (rollback.preview, rollback.rollback):
+        with pytest.raises(IuGatesError) as raised:
+            call(stage.settings, "090")
+        assert (raised.value.ident, raised.value.exit_code) == ("IUG-030", 3)
+    assert "stop" not in stage.list_kinds()
+    assert stage.status().routes[0].mode == "live"
+
+
+def test_server_that_cannot_be_written_is_refused_first(make_stage: MakeStage) -> None:
+    """
+    A standby, or read-only sessions: exit 4, IUG-084, and nothing was stopped.
+    """
+    stage = make_stage(State.LIVE)
+    name = stage.database.name
+    stage.conn.execute(f'alter database "{name}" set default_transaction_read_only = on')
+    with pytest.raises(RefusedError) as raised:
+        rollback.rollback(stage.settings, "090")
+    assert raised.value.ident == "IUG-084"
+
+
+def test_unknown_revision_is_refused_first(make_stage: MakeStage) -> None:
+    """
+    A database that a newer version walked is left alone: IUG-044, and nothing was stopped.
+    """
+    stage = make_stage(State.LIVE)
+    stage.conn.execute(
+        "update iu_gates.alembic_version set version_num = '999' where version_num = '082'"
+    )
+    with pytest.raises(RefusedError) as raised:
+        rollback.rollback(stage.settings, "009")
+    assert raised.value.ident == "IUG-044"
+    assert stage.fetch_value("select count(*) from iu_gates.stop") == 0

@@ -1246,6 +1246,21 @@ def test_snapshot_does_not_depend_on_the_session(
         assert conn.execute("show timezone").fetchone() == {"TimeZone": "Asia/Tokyo"}
 
 
+def test_search_path_of_a_function_is_the_same_however_it_was_set(empty_conn: Conn) -> None:
+    """
+    P11: a dump restores it without the quotes that set_config kept; a name that needs them differs.
+    """
+    make = "create or replace function f() returns int language sql set search_path from current"
+    seen = []
+    for path in ('"public", pg_temp', "public, pg_temp", '"Public", pg_temp'):
+        empty_conn.execute("select set_config('search_path', %s, false)", [path])
+        empty_conn.execute(f"{make.replace('f()', 'public.f()')} as 'select 1'".encode())
+        seen.append(snapshot(empty_conn))
+
+    assert seen[0].diff(seen[1]) == []
+    assert [d.attribute for d in seen[1].diff(seen[2])] == ["settings"]
+
+
 def test_excluded_schema_leaves_no_trace(empty_conn: Conn) -> None:
     """
     A schema that is left out is left out with all that is in it or hangs on it.

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -21,10 +16,9 @@ from iu_gates.errors import GateError, RefusedError
 from tests.support.databases import Servers
 from tests.support.engine import CURSOR_KEY, GATE_KEY, wait_until
 from tests.support.play import MakeStage, Stage, Worker, stages
+from tests.support.pooler import PGBOUNCER, pooler
 from tests.support.tools import require_tool
 from tests.support.walk import HOST, SITE_KEY, State, walk_to
-
-PGBOUNCER = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
 
 
 @pytest.fixture
@@ -248,34 +242,6 @@ def count_outbox(conn: psycopg.Connection) -> int:
     return int(row[0])
 
 
-@contextmanager
-def pooler(stage: Stage) -> Iterator[str]:
-    """Run pgbouncer in transaction mode before the stage's server; give the URL."""
-    assert PGBOUNCER is not None
-    server = stage.database.server
-    # As root it wants another account, and that of the server's own socket can reach it.
-    account = server.socket_dir.owner()
-    with tempfile.TemporaryDirectory(prefix="iug-pooler-", dir="/tmp") as name:
-        directory = Path(name)
-        users, ini = directory / "users", directory / "pgbouncer.ini"
-        users.write_text('"postgres" ""\n')
-        ini.write_text(
-            f"[databases]\n* = host={server.socket_dir} port=5432 user=postgres\n"
-            f"[pgbouncer]\nlisten_port=6543\nlisten_addr=\nunix_socket_dir={directory}\n"
-            f"auth_type=any\nauth_file={users}\npool_mode=transaction\ndefault_pool_size=2\n"
-        )
-        for path in (directory, users, ini):
-            path.chmod(0o777)
-        arguments = ["-u", account] if os.geteuid() == 0 else []
-        process = subprocess.Popen([PGBOUNCER, *arguments, str(ini)], stderr=subprocess.PIPE)
-        try:
-            wait_until((directory / ".s.PGSQL.6543").exists, "pgbouncer listens")
-            yield make_conninfo(host=name, port=6543, dbname=stage.database.name, user="postgres")
-        finally:
-            process.terminate()
-            process.communicate()
-
-
 def test_it_works_behind_a_pooler_in_transaction_mode(
     make_stage: MakeStage,
 ) -> None:
@@ -287,7 +253,7 @@ def test_it_works_behind_a_pooler_in_transaction_mode(
     """
     require_tool("pgbouncer", there=PGBOUNCER is not None)
     stage = make_stage(State.LIVE)
-    with pooler(stage) as url:
+    with pooler(stage.database) as url:
         settings = stage.with_settings(database_url=url)
         with db.connect(settings, "test") as conn:
             assert conn.prepare_threshold is None, "what is prepared is another session's"

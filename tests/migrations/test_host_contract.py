@@ -320,18 +320,37 @@ BAD: Mapping[str, tuple[str, str, str]] = {
     "no unique key": (
         "create table unit_version (unit text not null, version_seq int);" + OUTBOX,
         "public.unit_version: unique key",
-        "add unique",
+        "create unique index concurrently",
     ),
     "deferrable key": (
         UNITS.replace("version_seq)", "version_seq) deferrable") + OUTBOX,
         "public.unit_version: unique key",
-        "add unique",
+        "create unique index concurrently",
     ),
     "key of some rows only": (
         "create table unit_version (unit text not null, version_seq int);"
         "create unique index on unit_version (unit, version_seq) where version_seq > 5;" + OUTBOX,
         "public.unit_version: unique key",
-        "add unique",
+        "create unique index concurrently",
+    ),
+    "unique index that is INVALID": (
+        "create table unit_version (unit text not null, version_seq int);"
+        "create unique index left_over on unit_version (unit, version_seq);"
+        "update pg_index set indisvalid = false where indexrelid = 'left_over'::regclass;" + OUTBOX,
+        "public.unit_version: unique key",
+        'drop index concurrently "public"."left_over"; create unique index concurrently on',
+    ),
+    "key of the outbox is INVALID": (
+        UNITS + OUTBOX + "update pg_index set indisvalid = false"
+        " where indexrelid = 'event_outbox_idempotency_key_key'::regclass;",
+        "public.event_outbox.idempotency_key",
+        'drop index concurrently "public"."event_outbox_idempotency_key_key"; create unique',
+    ),
+    "partitioned, without a key": (
+        "create table unit_version (unit text not null, version_seq int)"
+        " partition by hash (unit);" + OUTBOX,
+        "public.unit_version: unique key",
+        'alter table "public"."unit_version" add unique ("unit", "version_seq")',
     ),
     "version that is no integer": (
         UNITS.replace("version_seq int", "version_seq numeric") + OUTBOX,
@@ -346,12 +365,12 @@ BAD: Mapping[str, tuple[str, str, str]] = {
     "key of the outbox is not unique": (
         UNITS + OUTBOX.replace("not null unique", "not null"),
         "public.event_outbox.idempotency_key",
-        "add unique",
+        "create unique index concurrently",
     ),
     "key of the outbox is deferrable": (
         UNITS + OUTBOX.replace("not null unique", "not null unique deferrable"),
         "public.event_outbox.idempotency_key",
-        "add unique",
+        "create unique index concurrently",
     ),
     "key of the outbox is too short": (
         UNITS + OUTBOX.replace("key text", "key varchar(64)"),
@@ -460,7 +479,10 @@ def test_refused_host_is_left_alone(empty_database: Database) -> None:
         with pytest.raises(Exception, match="does not meet the contract") as refused:
             walk_to(empty_database.conninfo, "substrate@060")
         assert "public.unit_version.unit: it may be null" in str(refused.value)
-        assert 'add unique ("idempotency_key")' in str(refused.value)
+        assert (
+            'create unique index concurrently on "public"."event_outbox" ("idempotency_key")'
+            in str(refused.value)
+        )
         assert conn.execute("select to_regnamespace('iu_gates')").fetchone() == (None,)
 
 

@@ -27,6 +27,10 @@ TO_PUBLIC = f"""
     from pg_proc as p, aclexplode(coalesce(proacl, acldefault('f', proowner))) as a
     where pronamespace in {OURS} and a.grantee = 0
     union all
+    select 'type ' || t.oid::regtype, a.privilege_type
+    from pg_type as t, aclexplode(coalesce(typacl, acldefault('T', typowner))) as a
+    where typnamespace in {OURS} and t.typelem = 0 and a.grantee = 0
+    union all
     select 'default ' || defaclobjtype::text, a.privilege_type
     from pg_default_acl, aclexplode(defaclacl) as a
     where defaclnamespace in {OURS} and a.grantee = 0
@@ -46,15 +50,33 @@ WRITABLE = """
 READERS = {
     "fn_is_scratch", "fn_is_stopped", "fn_stops_in_force", "fn_catalog", "fn_catalog_hashes",
     "fn_drift", "fn_not_in_force", "fn_votes", "fn_route_definition_hash", "fn_fingerprint",
-    "fn_ledger_verify", "fn_ledger_hash", "fn_batches_in_hand", "fn_history",
+    "fn_ledger_verify", "fn_ledger_hash", "fn_batches_in_hand", "fn_history", "fn_kept_catalog",
+    "fn_role_grants", "fn_iu_route_mode",
 }  # fmt: skip
 STOPPERS = {"fn_stop", "fn_take_barrier", "fn_fold_stops"}
 MAY = {
-    "iu_gates_worker": READERS | {"fn_iu_route_worker_run", "fn_iu_worker_beat"},
-    "iu_gates_auditor": READERS | {"fn_iu_route_mode"},
-    "iu_gates_operator": READERS | STOPPERS | {"fn_iu_route_mode"},
-    "iu_gates_approver": READERS | STOPPERS | {"fn_iu_route_mode", "fn_vote"},
+    "iu_gates_worker": {"fn_iu_route_worker_run", "fn_iu_worker_beat"},
+    "iu_gates_auditor": READERS | {"fn_capture_baseline"},
+    "iu_gates_operator": READERS | STOPPERS | {"fn_capture_baseline"},
+    "iu_gates_approver": READERS | STOPPERS | {"fn_vote"},
 }
+DEFINERS = {
+    "fn_batches_in_hand(integer)",
+    "fn_capture_always()",
+    "fn_capture_baseline()",
+    "fn_fold_stops()",
+    "fn_is_stopped(text)",
+    "fn_iu_capture()",
+    "fn_iu_route_worker_run(text,integer,text)",
+    "fn_iu_worker_beat(text,text,text,integer,text,text)",
+    "fn_ledger_append(text,text,jsonb)",
+    "fn_stop(text,text,text)",
+    "fn_stops_in_force()",
+    "fn_take_barrier(integer,integer)",
+    "fn_vote(text,text,text)",
+    "fn_votes(text)",
+}
+"""Each was read: none of its texts becomes SQL. Read a new one before it is put here."""
 
 
 @pytest.fixture
@@ -78,7 +100,7 @@ def join(live: Engine, session: psycopg.Connection, group: str) -> None:
     live.conn.execute(sql.SQL("grant {} to {}").format(*names))
 
 
-@pytest.mark.every_major
+@pytest.mark.oldest_and_newest
 @pytest.mark.parametrize("state", [State.SUBSTRATE, State.LIVE])
 def test_nothing_is_granted_to_public(make_engine: MakeEngine, state: State) -> None:
     """
@@ -87,7 +109,7 @@ def test_nothing_is_granted_to_public(make_engine: MakeEngine, state: State) -> 
     assert make_engine(state).fetch(TO_PUBLIC) == []
 
 
-@pytest.mark.every_major
+@pytest.mark.oldest_and_newest
 def test_every_function_pins_its_search_path(live: Engine) -> None:
     """
     Ours first and pg_temp last, so that no temporary table stands in for one of ours.
@@ -111,7 +133,51 @@ def test_every_function_pins_its_search_path(live: Engine) -> None:
     assert parsed == [("fn_iu_idempotency_key", False)]
 
 
-@pytest.mark.every_major
+@pytest.mark.oldest_and_newest
+def test_functions_with_rights_of_their_own_are_these(live: Engine) -> None:
+    """
+    P10: a new SECURITY DEFINER function is noticed, and none is owned by a superuser but one.
+
+    That one lets the capture trigger fire always, which only the owner of the host's table may;
+    here that is a superuser.
+    """
+    found = live.fetch(
+        f"""
+        select replace(replace(p.oid::regprocedure::text, 'iu_gates.', ''), 'iu_core.', ''),
+               pg_get_userbyid(p.proowner)
+        from pg_proc as p where p.pronamespace in {OURS} and p.prosecdef
+        """
+    )
+    assert {name for name, _ in found} == DEFINERS
+    assert {name for name, owner in found if owner != "iu_gates_owner"} == {"fn_capture_always()"}
+
+
+@pytest.mark.oldest_and_newest
+def test_nobody_else_makes_objects_in_the_schemas_of_the_search_path(live: Engine) -> None:
+    """
+    P10: our schemas, their tables and functions are iu_gates_owner's; only it creates there.
+    """
+    owners = live.fetch(
+        f"""
+        select nspname, pg_get_userbyid(nspowner) from pg_namespace where oid in {OURS}
+        union all
+        select relname, pg_get_userbyid(relowner) from pg_class where relnamespace in {OURS}
+        union all
+        select proname, pg_get_userbyid(proowner) from pg_proc
+        where pronamespace in {OURS} and proname <> 'fn_capture_always'
+        """
+    )
+    assert {owner for _, owner in owners} == {"iu_gates_owner"}
+    creators = live.fetch(
+        f"""
+        select a.grantee::regrole::text from pg_namespace, aclexplode(nspacl) as a
+        where oid in {OURS} and a.privilege_type = 'CREATE'
+        """
+    )
+    assert set(creators) == {("iu_gates_owner",)}
+
+
+@pytest.mark.oldest_and_newest
 @pytest.mark.parametrize("group", MAY)
 def test_group_may_run_these_functions_and_write_no_table(live: Engine, group: str) -> None:
     """
@@ -124,9 +190,11 @@ def test_group_may_run_these_functions_and_write_no_table(live: Engine, group: s
 def test_group_reads_the_record_from_the_first_step_on(make_engine: MakeEngine) -> None:
     """
     `status` of an auditor works after one upgrade: the version table is Alembic's, made late.
+
+    A worker's login has no business with it.
     """
     engine = make_engine(State.SUBSTRATE)
-    for group in MAY:
+    for group in MAY.keys() - {"iu_gates_worker"}:
         query = "select has_table_privilege(%s, 'iu_gates.alembic_version', 'select')"
         assert engine.fetch_value(query, group), group
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iu_gates.backup import Identity, Manifest, SnapshotFacts, judge_manifest
+from iu_gates.backup import Identity, LedgerFacts, Manifest, SnapshotFacts, judge_manifest
 from iu_gates.model import Finding
 
 TAKEN = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
@@ -24,22 +25,28 @@ MANIFEST = Manifest(
     snapshot_at=TAKEN,
     finished_at=TAKEN + timedelta(minutes=10),
     verified_at=TAKEN + timedelta(minutes=20),
-    facts=SnapshotFacts(ledger_seq=5),
+    facts=SnapshotFacts(5, ("008",), "f00d", ledger_hash="a" * 64),
     tools={"pg_dump": "18.4", "pg_restore": "18.4"},
+)
+LEDGER = LedgerFacts(
+    min_seq=5,
+    hash_at_head="a" * 64,
+    step_seq=5,
+    revisions=("008",),
+    fingerprint="f00d",
+    sha256="0" * 64,
 )
 
 
 def judged(
     manifest: Manifest = MANIFEST,
     identity: Identity = HERE,
-    min_ledger_seq: int | None = 5,
+    ledger: LedgerFacts = LEDGER,
     now: datetime = TAKEN + HOUR,
     max_age: timedelta = HOUR,
 ) -> dict[str, Finding]:
     """Return the findings by name."""
-    findings = judge_manifest(
-        manifest, identity=identity, min_ledger_seq=min_ledger_seq, now=now, max_age=max_age
-    )
+    findings = judge_manifest(manifest, identity=identity, ledger=ledger, now=now, max_age=max_age)
     return {finding.name: finding for finding in findings}
 
 
@@ -50,12 +57,12 @@ def failures(findings: dict[str, Finding]) -> list[str]:
 
 def test_backup_of_this_database_after_the_last_step_and_within_the_limit_passes() -> None:
     """
-    At exactly the limit, holding exactly the entry that is asked for, all six findings pass.
+    At exactly the limit, holding exactly the entry that is asked for, all ten findings pass.
     """
     findings = judged()
 
     assert failures(findings) == []
-    assert len(findings) == 6
+    assert len(findings) == 10
     assert all(not finding.remedy for finding in findings.values())
 
 
@@ -86,9 +93,43 @@ def test_snapshot_must_hold_the_last_lane_step(held: int | None, wanted: int | N
     """
     manifest = replace(MANIFEST, facts=SnapshotFacts(ledger_seq=held))
 
-    finding = judged(manifest, min_ledger_seq=wanted)["ledger entry"]
+    finding = judged(manifest, ledger=replace(LEDGER, min_seq=wanted))["ledger entry"]
 
     assert finding.passed == (wanted is None or (held is not None and held >= wanted))
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("record", {"sha256": "1" * 64}),
+        ("ledger chain", {"hash_at_head": "b" * 64}),
+        ("ledger chain", {"hash_at_head": None}),
+        ("revisions", {"revisions": ("008", "009")}),
+        ("revisions", {"revisions": ()}),
+        ("revisions", {"revisions": None}),
+        ("catalog", {"fingerprint": "beef"}),
+        ("catalog", {"fingerprint": None}),
+    ],
+)
+def test_what_the_ledger_says_otherwise_is_named(name: str, change: dict[str, Any]) -> None:
+    """
+    T39: swapped, of a ledger that was restored since, or of a state that no lane step left.
+    """
+    findings = judged(ledger=replace(LEDGER, **change))
+
+    assert failures(findings) == [name]
+    assert findings[name].found != findings[name].wanted
+    assert findings[name].remedy.startswith("iu-gates backup create")
+
+
+def test_before_the_first_step_there_is_no_state_to_compare() -> None:
+    """
+    A backup from before the substrate, or from before there was a ledger, has nothing to match.
+    """
+    manifest = replace(MANIFEST, facts=SnapshotFacts())
+
+    assert failures(judged(manifest, ledger=LedgerFacts())) == []
+    assert failures(judged(ledger=replace(LEDGER, step_seq=None, revisions=None))) == []
 
 
 @given(st.timedeltas(min_value=timedelta(days=-2), max_value=timedelta(days=2)))

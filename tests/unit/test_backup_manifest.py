@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iu_gates.backup import Identity, Manifest, SnapshotFacts
+from iu_gates.backup import KINDS, Identity, Manifest, SnapshotFacts
 from iu_gates.backup.manifest import parse_manifest
 
-NAMES = st.text(min_size=1).filter(lambda text: text.isprintable())
+NAMES = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20)
 MOMENTS = st.datetimes(timezones=st.just(UTC))
 MANIFESTS = st.builds(
     Manifest,
@@ -33,8 +33,11 @@ MANIFESTS = st.builds(
         revisions=st.lists(NAMES).map(tuple),
         catalog_fingerprint=st.none() | NAMES,
         row_counts=st.dictionaries(NAMES, st.integers(0, 2**62)),
+        ledger_hash=st.none() | NAMES,
     ),
     tools=st.dictionaries(NAMES, NAMES),
+    kind=st.sampled_from(KINDS),
+    compression=NAMES,
 )
 SAMPLE = Manifest(
     archive="a.dump",
@@ -74,7 +77,7 @@ def test_unknown_field_is_passed_over() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in SAMPLE if n not in ("ledger_seq", "catalog_fingerprint")]
+    "name", [n for n in SAMPLE if n not in ("ledger_seq", "ledger_hash", "catalog_fingerprint")]
 )
 def test_missing_field_is_an_error(name: str) -> None:
     """
@@ -93,6 +96,8 @@ def test_missing_field_is_an_error(name: str) -> None:
         ("size_bytes", "1"),
         ("size_bytes", True),
         ("ledger_seq", "7"),
+        ("ledger_hash", 7),
+        ("kind", "half"),
         ("revisions", "060"),
         ("row_counts", {"t": 1.5}),
         ("database", []),

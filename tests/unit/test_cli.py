@@ -74,8 +74,18 @@ def run_process(*arguments: str, **environment: str) -> subprocess.CompletedProc
 LEAVES = [(name,) for name, _ in COMMANDS] + [
     (group, leaf) for group, _, commands in GROUPS for leaf, _ in commands
 ]
-FREE = [("demo",), ("backup", "verify"), ("backup", "list")]
+FREE = [("demo",), ("backup", "verify"), ("backup", "list"), ("history", "verify")]
 """These need no database that is named: files only, or a server of their own."""
+NEEDED: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("rollback",): ("--to", "009"),
+    ("backup", "register"): (
+        *("--id", "a", "--tool", "other"),
+        *("--taken-at", "2026-11-23T02:00:00Z"),
+    ),
+    ("history", "export"): ("h.zst",),
+    ("history", "purge"): ("--export", "0" * 64),
+}
+"""What a line needs beyond the command itself, to be read at all."""
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=" ".join)
@@ -112,7 +122,7 @@ def test_missing_subcommand_names_those_there_are(capsys: pytest.CaptureFixture[
     A group without its command says which there are.
     """
     assert main(["backup"]) == 2
-    assert "  wanted  one of create, verify, list\n" in capsys.readouterr().err
+    assert "  wanted  one of create, verify, list, prune, register\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("path", [p for p in LEAVES if p not in FREE], ids=" ".join)
@@ -122,8 +132,7 @@ def test_no_database_is_a_usage_error(
     """
     With nothing that names a database: exit code 2 and the choices, no embedded server.
     """
-    line = [*path, "--to", "009"] if path == ("rollback",) else list(path)
-    assert main(line) == 2
+    assert main([*path, *NEEDED.get(path, ())]) == 2
     error = capsys.readouterr().err
     assert error.startswith("IUG-012 no database given\n")
     assert "--database-url URL, IU_GATES_DATABASE_URL" in error

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,8 @@ from typing import Any
 import pytest
 
 import iu_gates
-from iu_gates.backup import Backup
+from iu_gates.backup import Backup, Identity, SiteBackup
+from iu_gates.backups import Pruned
 from iu_gates.cli.main import main
 from iu_gates.config import Settings
 from iu_gates.errors import BackupError, GateError, NotDrainedError
@@ -29,10 +31,12 @@ from iu_gates.model import (
     DisableResult,
     DoctorReport,
     Finding,
+    Leftover,
     PendingApproval,
     Plan,
     PlannedStep,
     ProofReport,
+    RehearsalReport,
     RollbackPreview,
     RollbackResult,
     Step,
@@ -122,7 +126,9 @@ def test_advance_hands_on_the_gate_and_shows_progress(stub: Stub, capsys: Output
     Progress goes to stderr, the outcome to stdout.
     """
 
-    def advance(_settings: Settings, *, to: str | None, notify: Callable[[str, str], None]) -> Any:
+    def advance(
+        _settings: Settings, *, to: str | None, notify: Callable[[str, str], None], **_more: Any
+    ) -> Any:
         assert to == "live"
         notify("backup", "took backups/app.dump")
         return AdvanceResult((), None, "", 42, DIGEST)
@@ -212,8 +218,11 @@ def test_ledger_show_limit(stub: Stub, capsys: Output) -> None:
     """
     asked: list[Any] = []
 
-    def list_entries(_settings: Settings, *, limit: int | None, kind: str | None) -> list[Any]:
+    def list_entries(
+        _settings: Settings, *, limit: int | None, kind: str | None, **since: Any
+    ) -> list[Any]:
         asked.append((limit, kind))
+        assert set(since.values()) == {None}
         return []
 
     stub("ledger", list_entries=list_entries)
@@ -353,6 +362,12 @@ def test_not_drained_is_exit_7(stub: Stub, capsys: Output) -> None:
     assert "  found   pid 7\n" in capsys.readouterr().err
 
 
+def _is_silent(bar: Callable[[], AbstractContextManager[object]]) -> bool:
+    """Tell whether a bar draws nothing: there is no terminal here."""
+    with bar() as progress:
+        return progress is None
+
+
 def test_backup_commands(stub: Stub, capsys: Output) -> None:
     """
     Create and verify show the backup, list shows all; a defect is exit code 3.
@@ -367,7 +382,7 @@ def test_backup_commands(stub: Stub, capsys: Output) -> None:
 
     stub(
         "backups",
-        create_backup=lambda _settings, progress: sound if progress is None else broken,
+        create_backup=lambda _settings, bar: sound if _is_silent(bar) else broken,
         verify_backup=verify_backup,
         list_backups=lambda _settings: [sound, broken],
     )
@@ -381,6 +396,71 @@ def test_backup_commands(stub: Stub, capsys: Output) -> None:
     assert "✗ backups/old.dump\n  IUG-027 altered\n" in capsys.readouterr().out
     assert main(["backup", "list", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["backups"][1]["defect"]["error"] == "IUG-027"
+
+
+def test_backup_prune_says_what_went_and_what_is_broken(stub: Stub, capsys: Output) -> None:
+    """
+    What went, what stays, what is broken and left alone; --dry-run says "would".
+    """
+    gone = Backup(Path("backups/gone.dump"), None)
+    broken = Backup(Path("backups/old.dump"), None, BackupError("altered", ident="IUG-027"))
+    stub(
+        "backups",
+        prune=lambda _settings, dry_run: Pruned(
+            (gone,), (), (broken,), 2, is_limited=True, dry_run=dry_run
+        ),
+    )
+    assert main(["backup", "prune"]) == 0
+    page = capsys.readouterr().out
+    assert "removed   gone.dump\n" in page
+    assert "kept      2 backups\n" in page
+    assert "broken    old.dump: altered\n" in page
+    assert main(["backup", "prune", "--dry-run"]) == 0
+    assert "would go  gone.dump" in capsys.readouterr().out
+
+
+REGISTERED = ["backup", "register", "--id", "a", "--tool", "barman"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        [*REGISTERED, "--taken-at", "yesterday"],
+        [*REGISTERED, "--taken-at", "2026-11-23T02:00:00"],
+        [*REGISTERED, "--taken-at", "2026-11-23T02:00:00Z", "--tool", "floppy"],
+        [*REGISTERED, "--taken-at", "2026-11-23T02:00:00Z", "--id", " "],
+        [*REGISTERED, "--taken-at", "2026-11-23T02:00:00Z", "--restore-tested-at", "never"],
+    ],
+)
+def test_backup_register_wants_a_moment_and_a_tool(
+    stub: Stub, capsys: Output, line: list[str]
+) -> None:
+    """
+    IUG-091, exit code 2: a time without its offset is another hour somewhere else.
+    """
+    stub("backups", register=lambda *_, **__: pytest.fail("it went on"))
+    assert main(line) == 2
+    assert capsys.readouterr().err.startswith("IUG-091 ")
+
+
+def test_backup_register_hands_over_what_was_said(stub: Stub, capsys: Output) -> None:
+    """
+    The moments with their offset, and what is shown is what the ledger has.
+    """
+    at = datetime(2026, 11, 23, 2, tzinfo=UTC)
+    told: dict[str, Any] = {}
+
+    def register(_settings: Settings, **said: Any) -> SiteBackup:
+        told.update(said)
+        return SiteBackup("a", "barman", at, None, "n", Identity(1, 2, "app", 180004), "dba", at, 9)
+
+    stub("backups", register=register)
+    line = [*REGISTERED, "--taken-at", "2026-11-23T03:00:00+01:00", "--note", "n"]
+    assert main(line) == 0
+    assert (told["taken_at"], told["restore_tested_at"]) == (at, None)
+    page = capsys.readouterr().out
+    assert 'registered "a" of barman' in page
+    assert "never tested: it will not do" in page
 
 
 @pytest.fixture
@@ -494,3 +574,30 @@ def test_demo_refuses_what_makes_no_sense(stub: Stub, options: list[str]) -> Non
     """
     stub("demo", DemoOptions=DemoOptions, run_demo=lambda *_: pytest.fail("it ran"))
     assert main(["demo", *options]) == 2
+
+
+@pytest.mark.parametrize(("check", "code"), [(PASSED, 0), (FAILED, 3)])
+def test_rehearse_ends_with_what_it_saw(
+    stub: Stub, capsys: Output, check: Finding, code: int
+) -> None:
+    """
+    A check that failed is exit code 3; the report is shown in both cases.
+    """
+    report = RehearsalReport("a.dump", DIGEST, 10, "its own server", 1.0, 2.0, (), (check,), ())
+    stub("rehearsal", rehearse=lambda _settings, _notify: report)
+    assert main(["rehearse", "--json"]) == code
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["archive"], shown["passed"]) == ("a.dump", check.passed)
+
+
+@pytest.mark.parametrize(("dropped", "code"), [(True, 0), (False, 3)])
+def test_rehearse_clean_ends_with_what_is_left(
+    stub: Stub, capsys: Output, *, dropped: bool, code: int
+) -> None:
+    """
+    What may not be dropped is named, and the exit code says that it is still there.
+    """
+    left = [Leftover("iu_gates_rehearsal_0", dropped=dropped, reason="")]
+    stub("rehearsal", clean=lambda _settings: left)
+    assert main(["rehearse", "--clean"]) == code
+    assert "iu_gates_rehearsal_0" in capsys.readouterr().out

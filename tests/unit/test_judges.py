@@ -20,7 +20,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iu_gates import audit, gates
-from iu_gates.backup import Backup, Identity, Manifest, SnapshotFacts
+from iu_gates.backup import (
+    REGISTER,
+    Backup,
+    Identity,
+    LedgerFacts,
+    Manifest,
+    SiteBackup,
+    SnapshotFacts,
+)
 from iu_gates.config import Settings, build
 from iu_gates.errors import BackupError
 from iu_gates.evidence import Evidence
@@ -44,6 +52,21 @@ SETTINGS = build({"invocation": "cron", "dry_run_min_span": "60 s"})
 IDENTITY = Identity(
     system_identifier=1, database_oid=2, database_name="app", server_version_num=180004
 )
+LEDGER = LedgerFacts(
+    min_seq=7, hash_at_head="h", step_seq=7, revisions=ALL, fingerprint="f", sha256="0" * 64
+)
+SITE = SiteBackup(
+    "20261123-020000F",
+    "pgbackrest",
+    taken_at=NOW - timedelta(hours=24),
+    restore_tested_at=NOW - timedelta(days=30),
+    note="",
+    identity=IDENTITY,
+    by="dba",
+    said_at=NOW,
+    seq=3,
+)
+OWN = build({"invocation": "cron", "backup_kind": "own-objects"})
 LEG = {
     "batch_before": True,
     "drained": True,
@@ -62,6 +85,11 @@ DRILL = Evidence(
     },
 )
 PROOF = Evidence(8, NOW, {"passed": True, "pending": []})
+REHEARSAL = Evidence(
+    9,
+    NOW - timedelta(days=7),
+    {"passed": True, "package": "p", "states": {" ".join(ALL): "c"}, "archive": "a.dump"},
+)
 AUDIT = AuditReport(
     "route",
     {"captured": 5, "dry_run": 5, "dead": 0, "late": 0, "waiting": 0},
@@ -91,20 +119,22 @@ HEARTBEAT = {"worker_id": "w", "invocation": "cron", "age_seconds": 300.0}
 def make_backup(**changes: Any) -> BackupFacts:
     """Return facts of a backup of exactly the greatest age, that holds exactly the last step."""
     manifest = Manifest(**{**read_manifest(), **changes})
-    return BackupFacts(
-        Path("/backups"), Backup(Path("/backups/a.dump"), manifest), None, IDENTITY, 7, NOW
-    )
+    newest = Backup(Path("/backups/a.dump"), manifest)
+    return BackupFacts(Path("/backups"), newest, None, IDENTITY, LEDGER, SITE, NOW)
 
 
 def read_manifest() -> dict[str, Any]:
     """Return the fields of a manifest that passes; unknown ones are filled by their type."""
     known: dict[str, Any] = {
         "identity": IDENTITY,
-        "facts": SnapshotFacts(ledger_seq=7, revisions=ALL),
+        "facts": SnapshotFacts(7, ALL, "f", ledger_hash="h"),
         "snapshot_at": NOW - timedelta(minutes=60),
+        "verified_at": NOW - timedelta(minutes=59),
         "archive": "a.dump",
         "sha256": "0" * 64,
         "size_bytes": 10,
+        "kind": "full",
+        "compression": "zstd:3",
     }
     plain: dict[str, Any] = {"str": "x", "int": 1, "datetime": NOW, "float": 1.0}
     return {f.name: known.get(f.name, plain.get(str(f.type))) for f in fields(Manifest)}
@@ -119,6 +149,7 @@ PASSING: dict[str, Any] = {
     "seam": SeamFacts(ALL, PROOF),
     "check_relaxed": CheckRelaxedFacts(ALL, CONSTRAINTS, PROOF),
     "disable_proven": DisableFacts(DRILL),
+    "rehearsal": RehearsalFacts(REHEARSAL, " ".join(ALL), "c", "p", NOW),
     "approval": ApprovalFacts("d", "me", ("other",), (), NOW),
     "canary": CanaryFacts(ALL, 1, 5, 0, 0, {"event_id": 5, "passed": True, "seen": "duplicate"}),
     "live": LiveFacts(ALL, DRILL, ()),
@@ -126,13 +157,14 @@ PASSING: dict[str, Any] = {
 # What a judge does not look at: it may be missing.
 NOT_JUDGED = {
     "host": {"gaps", "database", "login", "server_version", "problems"},
-    "backup": {"directory", "defect", "min_ledger_seq", "path"},
+    "backup": {"directory", "defect", "ledger", "site", "path"},
     "substrate": {"drift"},
     "invocation": {"digest", "rejected_by", "worker_id"},
     "dry_run": {"route", "captured", "waiting", "found", "wanted", "remedy", "waits", "name"},
     "seam": {"seq", "at", "pending"},
     "check_relaxed": {"seq", "at"},
     "disable_proven": {"seq", "at", "seconds", "live_before"},
+    "rehearsal": {"seq", "archive"},
     "approval": {"me", "rejected_by", "expires_at"},
     "canary": {"seen"},
     "live": {"seq", "at", "seconds", "not_in_force"},
@@ -183,9 +215,9 @@ SPOILT = [
 
 def test_every_gate_is_here() -> None:
     """
-    Each mandatory gate has facts that pass, but for the one that is not built.
+    Each mandatory gate has facts that pass.
     """
-    assert set(PASSING) == set(GATES) - {"rehearsal"}
+    assert set(PASSING) == set(GATES)
     assert set(gates.BY_NAME) == set(GATES)
 
 
@@ -383,14 +415,21 @@ def test_host_names_what_it_lacks(change: dict[str, Any], name: str) -> None:
         (replace(make_backup(), newest=None), "backup"),
         (replace(make_backup(), defect=BackupError("it is cut short")), "archive"),
         (replace(make_backup(), newest=Backup(Path("/a"), None)), "archive"),
-        (replace(make_backup(), min_ledger_seq=8), "ledger entry"),
+        (replace(make_backup(), ledger=replace(LEDGER, min_seq=8)), "ledger entry"),
+        (replace(make_backup(), ledger=replace(LEDGER, hash_at_head="i")), "ledger chain"),
+        (replace(make_backup(), ledger=replace(LEDGER, revisions=ALL[:-1])), "revisions"),
+        (replace(make_backup(), ledger=replace(LEDGER, revisions=None)), "revisions"),
+        (replace(make_backup(), ledger=replace(LEDGER, fingerprint="g")), "catalog"),
+        (replace(make_backup(), ledger=replace(LEDGER, fingerprint=None)), "catalog"),
+        (replace(make_backup(), ledger=replace(LEDGER, sha256="1" * 64)), "record"),
+        (make_backup(kind="own-objects"), "kind"),
         (
             make_backup(snapshot_at=NOW - timedelta(minutes=60, microseconds=1)),
             "age of the snapshot",
         ),
         (make_backup(identity=replace(IDENTITY, database_oid=3)), "database oid"),
         (make_backup(identity=replace(IDENTITY, system_identifier=2)), "system identifier"),
-        (make_backup(facts=SnapshotFacts(ledger_seq=None, revisions=())), "ledger entry"),
+        (make_backup(facts=SnapshotFacts(None, ALL, "f")), "ledger entry"),
     ],
 )
 def test_backup_names_what_it_lacks(facts: BackupFacts, name: str) -> None:
@@ -399,7 +438,70 @@ def test_backup_names_what_it_lacks(facts: BackupFacts, name: str) -> None:
 
     Or from before the last step of an earlier gate does not stand behind a step.
     """
-    assert [f.name for f in judge("backup", facts).failures] == [name]
+    failures = judge("backup", facts).failures
+
+    assert [f.name for f in failures] == [name]
+    assert failures[0].remedy.startswith("iu-gates backup create")
+
+
+def test_own_objects_stand_beside_a_registered_backup() -> None:
+    """
+    An archive of our objects counts where the settings say so, up to both limits of the site's.
+    """
+    facts = make_backup(kind="own-objects")
+
+    assert judge("backup", facts, OWN).failures == ()
+    assert judge("backup", replace(facts, site=None), OWN).facts["kind"] == "own-objects"
+
+
+@pytest.mark.parametrize(
+    ("site", "name"),
+    [
+        (None, "site backup"),
+        (replace(SITE, identity=replace(IDENTITY, database_oid=3)), "site backup"),
+        (
+            replace(SITE, taken_at=NOW - timedelta(hours=24, microseconds=1)),
+            "age of the site backup",
+        ),
+        (replace(SITE, taken_at=NOW + timedelta(seconds=1)), "age of the site backup"),
+        (replace(SITE, restore_tested_at=None), "restore test of the site"),
+        (
+            replace(SITE, restore_tested_at=NOW - timedelta(days=30, microseconds=1)),
+            "restore test of the site",
+        ),
+        (
+            replace(SITE, restore_tested_at=NOW + timedelta(seconds=1)),
+            "restore test of the site",
+        ),
+    ],
+)
+def test_own_objects_alone_do_not_do(site: SiteBackup | None, name: str) -> None:
+    """
+    Unregistered, of another database, too old, in the future, never restored: each is refused.
+
+    Another archive would mend none of it, so none is taken; a full one needs none of it.
+    """
+    facts = replace(make_backup(kind="own-objects"), site=site)
+
+    verdict = judge("backup", facts, OWN)
+
+    assert [(f.name, f.remedy) for f in verdict.failures] == [(name, REGISTER)]
+    assert not gates.backup.is_mended_by_another(verdict)
+    assert judge("backup", replace(make_backup(), site=site), OWN).passed
+
+
+def test_dump_that_takes_longer_than_its_limit_says_what_to_set() -> None:
+    """
+    Taking it again would go round in a circle, so it is not what the remedy says.
+    """
+    began = NOW - timedelta(minutes=90)
+    facts = make_backup(snapshot_at=began, verified_at=began + timedelta(minutes=61))
+
+    verdict = judge("backup", facts)
+
+    assert [f.name for f in verdict.failures] == ["age of the snapshot"]
+    assert "backup_max_age above 1 h 1 min" in verdict.failures[0].remedy
+    assert not gates.backup.is_mended_by_another(verdict)
 
 
 def test_relaxed_check_must_be_gone() -> None:
@@ -419,9 +521,43 @@ def test_drift_fails_substrate() -> None:
     assert verdict.failures[0].found == "table x: changed"
 
 
-def test_gate_that_is_not_built_never_passes() -> None:
+@pytest.mark.parametrize(
+    ("name", "facts"),
+    [
+        ("package", {"package": "another"}),
+        ("catalog", {"catalog": "another"}),
+        ("catalog", {"state": " ".join(ALL[:-1])}),
+        ("age", {"now": NOW + timedelta(seconds=1)}),
+        ("age", {"now": NOW - timedelta(days=8)}),
+    ],
+)
+def test_rehearsal_of_something_else_is_none(name: str, facts: dict[str, Any]) -> None:
     """
-    "rehearsal" says "not built", whatever the settings: a waiver is not its judge's to see.
+    T36: another package, another catalog, a state that was not walked, or one of another day.
     """
-    verdict = judge("rehearsal", RehearsalFacts())
-    assert (verdict.outcome, verdict.passed) == ("not built", False)
+    verdict = judge("rehearsal", replace(PASSING["rehearsal"], **facts))
+    assert [f.name for f in verdict.failures] == [name]
+
+
+def test_rehearsal_is_asked_for() -> None:
+    """
+    Without one there is one finding, with the command; a waiver is not the judge's to see.
+    """
+    waiver = {"gate": "rehearsal", "who": "me", "why": "x", "until": "2100-01-01"}
+    settings = build({"waivers": [waiver]})
+    nothing = replace(PASSING["rehearsal"], rehearsal=Evidence(None, None, {}))
+
+    verdict = judge("rehearsal", nothing, settings)
+
+    assert verdict.outcome == "fail"
+    (finding,) = verdict.failures
+    assert (finding.found, finding.remedy) == ("none", "iu-gates rehearse && iu-gates advance")
+
+
+def test_rehearsal_names_the_archive_as_restored() -> None:
+    """
+    A backup is verified by its restore, and the verdict says of which.
+    """
+    facts = judge("rehearsal", PASSING["rehearsal"]).facts
+    assert facts["restored"] == "a.dump"
+    assert facts["expires_at"] == NOW.isoformat()

@@ -50,6 +50,15 @@ def test_error_is_wrapped_on_a_terminal() -> None:
     ]
 
 
+def test_error_that_was_recorded_shows_the_head() -> None:
+    """
+    A refusal is an entry of the ledger, and that is its head now: to be kept.
+    """
+    facts = {"ledger_seq": 41, "ledger_hash": "9f2c41ab" * 8}
+    page = str(render.error(GateError("x", next_command="y", facts=facts)))
+    assert page == f"IUG-020 x\n  ledger  41:{'9f2c41ab' * 4}\n  next    y\n"
+
+
 def test_command_is_never_wrapped() -> None:
     """
     A command is there to be pasted, however long it is.

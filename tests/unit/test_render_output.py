@@ -163,6 +163,7 @@ def test_json_of_any_value() -> None:
         (words.moment(None), "never"),
         (words.moment(datetime(2026, 1, 2, tzinfo=UTC)), "2026-01-02 00:00:00Z"),
         (words.head(0, ""), "empty"),
+        (words.head(41, "9f2c41ab" * 8), "41:" + "9f2c41ab" * 4),
         (words.plural(1, "entry"), "1 entry"),
         (words.plural(1200, "entry"), "1,200 entries"),
         (words.plural(2, "step"), "2 steps"),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,14 @@ from iu_gates.model import (
     Finding,
     GateReport,
     LedgerEntry,
+    LedgerExport,
+    Leftover,
     PendingApproval,
     Plan,
     PlannedStep,
     ProofReport,
+    RehearsalReport,
+    RehearsedStep,
     RollbackPreview,
     RollbackResult,
     Step,
@@ -148,7 +153,7 @@ def test_advance_says_did_saw_and_next() -> None:
     assert page.startswith("✓ backup\n  did       took backups/app.dump\n")
     assert "✓ rehearsal  waived\n  did       nothing\n  ✓ server    18.1\n" in page
     assert page.endswith(
-        "  next gate seam\n  ledger    #42 9f2c41ab9f2c\n  next      iu-gates advance\n"
+        f"  next gate seam\n  ledger    42:{HASH[:32]}\n  next      iu-gates advance\n"
     )
 
 
@@ -196,6 +201,14 @@ def test_plan_names_gate_step_and_backup() -> None:
     assert "  009   the worker\n" in page
     assert "locks exclusive on x" in page
     assert "iu-gates plan --sql" in page
+
+
+def test_plan_says_what_a_restore_would_lose() -> None:
+    """
+    What a backup of the kind that is taken holds, and that no rollback needs it.
+    """
+    page = str(render.plan(replace(PLAN, backup=("full: the whole database", "never needed"))))
+    assert "backup    full: the whole database\n            never needed\n" in page
 
 
 def test_plan_at_live_is_empty() -> None:
@@ -249,8 +262,54 @@ def test_ledger_verified_shows_the_whole_head() -> None:
     The head is shown whole: it is what one writes down elsewhere.
     """
     page = str(render.ledger_verified([], 41, HASH))
-    assert page == f"✓ the chain holds: 41 entries\n  head      {HASH}\n"
+    assert page == (
+        f"✓ the chain holds: 41 entries\n  head      41:{HASH[:32]}\n            {HASH}\n"
+    )
     assert "1 problem\n  #4" in str(render.ledger_verified([(4, "x")], 41, HASH))
+
+
+def test_many_problems_are_cut_short() -> None:
+    """
+    Whoever numbers a ledger anew changes every entry after it; twenty tell enough.
+    """
+    page = str(render.ledger_verified([(n, "x") for n in range(1, 2001)], 41, HASH))
+    assert "2,000 problems\n  #1 " in page
+    assert "… and 1,980 more; --json has all" in page
+    assert "#21" not in page
+    assert "more" not in str(render.ledger_verified([(4, "x")] * 20, 41, HASH))
+
+
+def test_export_says_where_and_whether_it_holds() -> None:
+    """
+    The head to keep; of a broken chain, where.
+    """
+    assert str(render.ledger_exported(LedgerExport("/a/x.jsonl", 41, HASH, None))) == (
+        f"✓ the chain holds: 41 entries\n  file      /a/x.jsonl\n  head      41:{HASH[:32]}\n"
+    )
+    page = str(render.ledger_exported(LedgerExport(None, 41, HASH, 3)))
+    assert page.startswith("✗ the chain is broken at entry 3\n")
+    assert "file" not in page
+
+
+@pytest.mark.parametrize(
+    ("kind", "facts", "wanted"),
+    [
+        ("verdict", {"outcome": "waived"}, "seam waived, by ops"),
+        ("step", {"direction": "down", "gate": "x"}, "seam down, by ops"),
+        ("refusal", {"id": "IUG-060", "found": "x"}, "seam IUG-060, by ops"),
+        ("proof", {"passed": False, "pending": []}, "seam failed, by ops"),
+        ("lift", {"epoch": 7}, "seam 7, by ops"),
+        ("stamp", {}, "seam, by ops"),
+        ("void", {"why": "y" * 60}, "…, by ops"),
+    ],
+)
+def test_ledger_says_what_an_entry_is_about(kind: str, facts: Any, wanted: str) -> None:
+    """
+    The first telling fact beside the subject; whoever did it is never cut off.
+    """
+    line = str(render.ledger([replace(ENTRY, kind=kind, subject="seam", actor="ops", facts=facts)]))
+    assert f"{wanted} " in line
+    assert len(line.rstrip("\n")) <= 80
 
 
 def test_pending_shows_all_that_is_approved() -> None:
@@ -269,7 +328,7 @@ def test_backups_show_their_defect() -> None:
     A broken backup is shown as one, with the id of its defect; none at all names a command.
     """
     page = str(render.backups([SOUND, BROKEN]))
-    assert "✓ backups/app.dump\n  app, 412 MiB, snapshot 2026-11-23 02:02:00Z" in page
+    assert "✓ backups/app.dump\n  app, full, 412 MiB, snapshot 2026-11-23 02:02:00Z" in page
     assert "✗ backups/old.dump\n  IUG-025 it lacks its manifest\n" in page
     assert "iu-gates backup create" in str(render.backups([]))
 
@@ -309,6 +368,47 @@ def test_batch_names_rare_counts_only_if_there_are_any() -> None:
         "r  live  events 1,000  sent 1,000  0.012 s\n"
     )
     assert "duplicates 1  dead 2" in str(render.batch(Batch("r", "live", 3, 0, 1, 2, 0.1)))
+
+
+REHEARSAL = RehearsalReport(
+    archive="/backups/app.dump",
+    sha256="9f2c41ab" * 8,
+    size_bytes=412 * 2**20,
+    place="its own server",
+    restore_seconds=1.2,
+    seconds=3.4,
+    steps=(
+        RehearsedStep("082", "up", 300.4, 39.6),
+        RehearsedStep("082", "down", 99.9, None),
+        RehearsedStep("009", "down", 187.0, 36.8, is_target=True),
+    ),
+    checks=(OK, Finding("walk", passed=False, found="no", wanted="yes", remedy="mend it")),
+    not_rehearsed=("TRIGGER tell on public.event_outbox",),
+)
+
+
+def test_rehearsal_shows_what_was_restored_and_each_step() -> None:
+    """
+    The archive, the times, the longest lock of a step, what failed, what was left out.
+    """
+    page = str(render.rehearsal(REHEARSAL))
+    assert page.startswith("✗ rehearsal failed in 3.4 s, on its own server\n")
+    assert "  restored  app.dump, 412 MiB, in 1.2 s\n" in page
+    assert "  walked    082 up          300 ms, locks at most 40 ms\n" in page
+    assert "            082 down        100 ms\n" in page
+    assert "            down to 009     187 ms, locks at most 37 ms\n" in page
+    assert "  ✗ walk" in page
+    assert "mend it" in page
+    assert "  left out  TRIGGER tell on public.event_outbox\n" in page
+
+
+def test_leftovers_are_named_with_what_became_of_them() -> None:
+    """
+    Dropped, or kept and why; and nothing to do is said.
+    """
+    left = [Leftover("a", dropped=True), Leftover("b", dropped=False, reason="not ours")]
+    assert str(render.leftovers(left)) == "✓ dropped a\n✗ kept b: not ours\n"
+    assert "nothing to do" in str(render.leftovers([]))
 
 
 def test_demo_table_has_gates_and_numbers() -> None:

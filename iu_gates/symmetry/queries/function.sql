@@ -18,7 +18,17 @@ select
         'cost', p.procost,
         'rows', p.prorows,
         'support', p.prosupport::text,
-        'settings', (select jsonb_agg(o order by o) from unnest(p.proconfig) o),
+        -- Kept as it was set: set_config keeps quotes that SET and a restored dump do without.
+        'settings', (
+            select jsonb_agg(s.setting order by s.setting)
+            from unnest(p.proconfig) o
+            cross join lateral (
+                select case
+                    when o like 'search\_path=%' then regexp_replace(o, '"([a-z_][a-z0-9_$]*)"', '\1', 'g')
+                    else o
+                end
+            ) as s (setting)
+        ),
         'transforms', (
             select jsonb_agg(format_type(y, null) order by format_type(y, null))
             from unnest(p.protrftypes) y

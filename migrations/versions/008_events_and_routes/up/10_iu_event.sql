@@ -30,4 +30,4 @@ comment on column iu_event.captured_at is 'Start of the host''s transaction; no 
 
 create trigger iu_event_append_only
 before update or delete or truncate on iu_event
-for each statement execute function iu_gates.fn_append_only();
+for each statement execute function iu_gates.fn_keep_history();

@@ -34,4 +34,4 @@ comment on column iu_route_attempt.attempted_at is 'Server clock';
 
 create trigger iu_route_attempt_append_only
 before update or delete or truncate on iu_route_attempt
-for each statement execute function iu_gates.fn_append_only();
+for each statement execute function iu_gates.fn_keep_history();

@@ -39,4 +39,4 @@ comment on column iu_route_dead_letter.given_up_at is 'Server clock';
 
 create trigger iu_route_dead_letter_append_only
 before update or delete or truncate on iu_route_dead_letter
-for each statement execute function iu_gates.fn_append_only();
+for each statement execute function iu_gates.fn_keep_history();

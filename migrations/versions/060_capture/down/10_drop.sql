@@ -1,17 +1,21 @@
 -- The trigger goes and the gap is recorded. Rows that history needs stay: a route with
 -- attempts keeps its row and its cursor, and is switched off.
 
+select iu_gates.fn_hold_batches();
+
+-- While the host's table is locked this step waits for nobody, the ledger neither (T38).
+select pg_advisory_xact_lock(18773004, 0);
+
 select set_config('iu_gates.switch_by', 'function', true);
 
-drop trigger iu_unit_version_capture on :"iu_host_schema".:"iu_unit_table";
+-- The trigger goes with its function, which is ours; the table is the host's.
+drop function fn_iu_capture() cascade;
 
 update iu_gates.capture_span set ended_at = clock_timestamp() where ended_at is null;
 
 drop function fn_iu_route_dry(text);
 
 drop function fn_iu_gate_set(text);
-
-drop function fn_iu_capture();
 
 drop function fn_iu_cluster_id();
 

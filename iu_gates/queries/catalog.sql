@@ -1,0 +1,1 @@
+select c.object, c.definition, c.removal from iu_gates.fn_catalog(%(schemas)s::text[]) as c

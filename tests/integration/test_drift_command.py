@@ -1,0 +1,103 @@
+"""`iu-gates drift`, and what the other commands say and do when something has drifted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from iu_gates import disable
+from iu_gates.cli.main import main
+from iu_gates.doctor import doctor
+from iu_gates.errors import IuGatesError
+from tests.support.command import run_psql
+from tests.support.databases import Servers
+from tests.support.play import MakeStage, stages
+from tests.support.walk import State
+
+EDIT = "alter function iu_core.fn_iu_capture() cost 7"
+GRANT = "grant insert on iu_core.iu_event to public"
+
+
+@pytest.fixture
+def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
+    """Give a maker of stages."""
+    with stages(servers, major, tmp_path) as make:
+        yield make
+
+
+def test_without_drift_it_ends_with_0(
+    make_stage: MakeStage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    Nothing to do is 0, and says so; the SQL is empty.
+    """
+    url = make_stage(State.SUBSTRATE).database.conninfo
+    assert main(["drift", "--database-url", url]) == 0
+    assert "our objects are as they were left" in capsys.readouterr().out
+    assert main(["drift", "--sql", "--database-url", url]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_with_drift_it_ends_with_3_and_prints_what_mends_it(
+    make_stage: MakeStage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    Each object is named; the SQL is whole, so that psql mends all of it.
+    """
+    stage = make_stage(State.LIVE)
+    url = stage.database.conninfo
+    stage.conn.execute(EDIT)
+    stage.conn.execute(GRANT)
+
+    assert main(["drift", "--database-url", url]) == 3
+    page = capsys.readouterr().out
+    assert "2 objects of ours drifted" in page
+    assert "changed  function iu_core.fn_iu_capture()" in page
+    assert "iu-gates drift --sql" in page
+    assert main(["drift", "--json", "--database-url", url]) == 3
+    assert json.loads(capsys.readouterr().out)["passed"] is False
+    assert main(["drift", "--sql", "--database-url", url]) == 3
+    done = run_psql(stage.database, capsys.readouterr().out, "-v", "ON_ERROR_STOP=1")
+    assert done.returncode == 0, done.stderr
+    assert main(["drift", "--database-url", url]) == 0
+
+
+def test_status_and_doctor_name_it_with_what_mends_it(make_stage: MakeStage) -> None:
+    """
+    The next command is the one that prints the SQL; a short statement stands in `doctor` itself.
+    """
+    stage = make_stage(State.LIVE)
+    stage.conn.execute(GRANT)
+    seen = stage.status()
+    assert seen.drift == ("table iu_core.iu_event: privilege INSERT of public: added",)
+    assert (seen.next_gate, seen.next_command) == ("substrate", "iu-gates drift --sql")
+    (found,) = [c for c in doctor(stage.settings).checks if c.name.startswith("drift of")]
+    assert found.remedy == "revoke INSERT on table iu_core.iu_event from public"
+
+
+def test_advance_is_refused_by_the_gate_substrate(make_stage: MakeStage) -> None:
+    """
+    The next step is not made; the finding names the object and the command.
+    """
+    stage = make_stage(State.DRY)
+    stage.conn.execute(EDIT)
+    with pytest.raises(IuGatesError, match=r"fn_iu_capture\(\): changed") as raised:
+        stage.advance()
+    assert (raised.value.exit_code, raised.value.next_command) == (3, "iu-gates drift --sql")
+
+
+def test_disable_works_whatever_drifted(make_stage: MakeStage) -> None:
+    """
+    P5: it is off and drained, and the runtime lane follows.
+    """
+    stage = make_stage(State.LIVE)
+    stage.conn.execute(EDIT)
+    stage.conn.execute("alter table iu_gates.ledger disable trigger ledger_append_only")
+
+    result = disable.disable(stage.settings)
+
+    assert (result.drained, result.lane) == (True, "runtime@base")
+    assert stage.list_revisions()[-1] == "100"

@@ -1,0 +1,371 @@
+# ruff: noqa: E501  a change by hand stands beside the name it is given
+"""Drift: what is changed by hand is named, stops every step, and is mended by the SQL that is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from alembic.util import CommandError
+from psycopg import sql
+
+from iu_gates import drift, mending
+from tests.support.command import bootstrap
+from tests.support.databases import Database
+from tests.support.engine import Engine, MakeEngine
+from tests.support.walk import State, pass_gates, walk_down, walk_to
+
+EVENT, ROUTE, LEDGER = (
+    "table iu_core.iu_event",
+    "table iu_core.iu_outbound_route",
+    "table iu_gates.ledger",
+)
+TRIGGER = "table public.unit_version: trigger iu_unit_version_capture"
+INTRUDER = "drift test intruder"
+BREAKS = {
+    # functions
+    "create or replace function iu_core.fn_iu_route_mode(p_route text) returns text language sql as"
+    " $$ select 'live' $$": "function iu_core.fn_iu_route_mode(text): changed",
+    "alter function iu_core.fn_iu_capture() security invoker": "function iu_core.fn_iu_capture(): changed",
+    "alter function iu_core.fn_iu_capture() reset search_path": "function iu_core.fn_iu_capture(): changed",
+    "drop function iu_core.fn_iu_route_live(text, bigint, bigint)":
+        "function iu_core.fn_iu_route_live(text,bigint,bigint): missing",
+    "create function iu_core.fn_iu_route_live(text) returns void language sql as ''":
+        "function iu_core.fn_iu_route_live(text): added",
+    "create function iu_core.encode(bytea, text) returns text language sql as $$ select '' $$":
+        "function iu_core.encode(bytea,text): added",
+    "drop function iu_core.fn_iu_route_resolve(text);"
+    " create function iu_core.fn_iu_route_resolve(text) returns text language sql as $$ select '' $$":
+        "function iu_core.fn_iu_route_resolve(text): changed",
+    "grant execute on function iu_core.fn_iu_gate_set(text) to public":
+        "function iu_core.fn_iu_gate_set(text): privilege EXECUTE of public: added",
+    "revoke execute on function iu_core.fn_iu_worker_beat(text, text, text, integer, text, text) from iu_gates_worker":
+        "function iu_core.fn_iu_worker_beat(text,text,text,integer,text,text):"
+        " privilege EXECUTE of iu_gates_worker: missing",
+    f'alter function iu_core.fn_iu_gate_set(text) owner to "{INTRUDER}"':
+        "function iu_core.fn_iu_gate_set(text): owner: changed",
+    "comment on function iu_core.fn_iu_gate_set(text) is null":
+        "function iu_core.fn_iu_gate_set(text): comment: missing",
+    # triggers
+    "alter table public.unit_version disable trigger iu_unit_version_capture": f"{TRIGGER}: state: changed",
+    "alter table public.unit_version enable trigger iu_unit_version_capture": f"{TRIGGER}: state: changed",
+    "drop trigger iu_unit_version_capture on public.unit_version": f"{TRIGGER}: missing",
+    "create or replace trigger iu_unit_version_capture after insert on public.unit_version"
+    " for each row when (new.version_seq > 2) execute function iu_core.fn_iu_capture()": f"{TRIGGER}: changed",
+    "create trigger theirs before insert on iu_core.iu_event for each row"
+    " execute function suppress_redundant_updates_trigger()": f"{EVENT}: trigger theirs: added",
+    "create trigger theirs after delete on public.event_outbox for each row"
+    " execute function iu_core.fn_iu_capture()": "table public.event_outbox: trigger theirs: added",
+    "alter table iu_core.iu_route_attempt disable trigger iu_route_attempt_append_only":
+        "table iu_core.iu_route_attempt: trigger iu_route_attempt_append_only: state: changed",
+    # columns
+    "alter table iu_core.iu_event add column mine integer not null default 1": f"{EVENT}: column mine: added",
+    "alter table iu_core.iu_route_dead_letter drop column message":
+        "table iu_core.iu_route_dead_letter: column message: missing",
+    "alter table iu_core.iu_route_dead_letter alter column tries type bigint":
+        "table iu_core.iu_route_dead_letter: column tries: changed",
+    "alter table iu_core.iu_outbound_route alter column dry_run set default false":
+        f"{ROUTE}: column dry_run: default: changed",
+    "alter table iu_core.iu_outbound_route alter column dry_run drop default":
+        f"{ROUTE}: column dry_run: default: missing",
+    "alter table iu_core.iu_outbound_route alter column quota set default 1":
+        f"{ROUTE}: column quota: default: added",
+    "alter table iu_core.iu_outbound_route alter column dry_run drop not null":
+        f"{ROUTE}: column dry_run: not null: missing",
+    "alter table iu_core.iu_route_dead_letter alter column message set not null":
+        "table iu_core.iu_route_dead_letter: column message: not null: added",
+    "alter table iu_core.iu_event alter column event_id drop identity": f"{EVENT}: column event_id: identity: missing",
+    "alter table iu_core.iu_event alter column event_id set generated by default":
+        f"{EVENT}: column event_id: identity: changed",
+    "alter table iu_core.iu_event alter column event_id set cache 20":
+        "sequence iu_core.iu_event_event_id_seq: changed",
+    "comment on column iu_core.iu_event.subject is 'mine'": f"{EVENT}: column subject: comment: changed",
+    # constraints and indexes
+    "alter table iu_core.iu_outbound_route drop constraint iu_outbound_route_live_approved_chk":
+        f"{ROUTE}: constraint iu_outbound_route_live_approved_chk: missing",
+    "alter table iu_core.iu_outbound_route drop constraint iu_outbound_route_approval_fkey":
+        f"{ROUTE}: constraint iu_outbound_route_approval_fkey: missing",
+    "alter table iu_core.iu_outbound_route drop constraint iu_outbound_route_quota_chk;"
+    " alter table iu_core.iu_outbound_route add constraint iu_outbound_route_quota_chk check (quota >= 0) not valid":
+        f"{ROUTE}: constraint iu_outbound_route_quota_chk: changed",
+    "alter table iu_core.iu_outbound_route drop constraint iu_outbound_route_quota_chk;"
+    " alter table iu_core.iu_outbound_route add constraint iu_outbound_route_quota_chk check (quota >= -1)":
+        f"{ROUTE}: constraint iu_outbound_route_quota_chk: changed",
+    "alter table iu_core.iu_event drop constraint iu_event_type_subject_version_seq_key":
+        f"{EVENT}: constraint iu_event_type_subject_version_seq_key: missing",
+    "alter table iu_core.iu_event add constraint mine check (version_seq < 9)": f"{EVENT}: constraint mine: added",
+    "drop index iu_core.iu_event_xact_id_event_id_idx": f"{EVENT}: index iu_event_xact_id_event_id_idx: missing",
+    "create index mine on iu_core.iu_event (subject)": f"{EVENT}: index mine: added",
+    "drop index iu_core.iu_event_xact_id_event_id_idx;"
+    " create index iu_event_xact_id_event_id_idx on iu_core.iu_event (event_id)":
+        f"{EVENT}: index iu_event_xact_id_event_id_idx: changed",
+    "alter table iu_core.iu_route_attempt disable trigger all":
+        "table iu_core.iu_route_attempt: trigger iu_route_attempt_append_only: state: changed",
+    # tables
+    "create table iu_core.mine (a integer primary key)": "table iu_core.mine: added",
+    "create view iu_core.mine as select 1 as one": "view iu_core.mine: added",
+    "create sequence iu_core.mine": "sequence iu_core.mine: added",
+    "create type iu_core.mine as enum ('a')": "type iu_core.mine: added",
+    "create rule mine as on delete to iu_core.iu_event do instead nothing": f"{EVENT}: rule mine: added",
+    "alter table iu_core.iu_event enable row level security": f"{EVENT}: row security: added",
+    "alter table iu_core.iu_event force row level security": f"{EVENT}: forced row security: added",
+    "create policy mine on iu_core.iu_event using (true)": f"{EVENT}: policy mine: added",
+    "alter table iu_core.iu_event set (autovacuum_enabled = false)": f"{EVENT}: options: added",
+    "alter table iu_core.iu_worker_heartbeat set unlogged": "table iu_core.iu_worker_heartbeat: changed",
+    f'alter table iu_core.iu_event owner to "{INTRUDER}"': f"{EVENT}: owner: changed",
+    # privileges
+    "grant insert on iu_core.iu_event to public": f"{EVENT}: privilege INSERT of public: added",
+    f'grant update (dry_run) on iu_core.iu_outbound_route to "{INTRUDER}"':
+        f'{ROUTE}: column dry_run: privilege UPDATE of "{INTRUDER}": added',
+    "revoke select on iu_core.iu_outbound_route from iu_gates_worker":
+        f"{ROUTE}: privilege SELECT of iu_gates_worker: missing",
+    "grant select on iu_core.iu_outbound_route to iu_gates_worker with grant option":
+        f"{ROUTE}: privilege SELECT of iu_gates_worker: changed",
+    "revoke insert on iu_core.iu_event from iu_gates_owner": f"{EVENT}: lacking privilege INSERT of its owner: added",
+    f'grant usage on sequence iu_core.iu_event_event_id_seq to "{INTRUDER}"':
+        f'sequence iu_core.iu_event_event_id_seq: privilege USAGE of "{INTRUDER}": added',
+    "grant create on schema iu_core to public": "schema iu_core: privilege CREATE of public: added",
+    f'alter default privileges in schema iu_core grant select on tables to "{INTRUDER}"':
+        f'schema iu_core: default privilege SELECT on tables of "{INTRUDER}" from postgres: added',
+    f'alter schema iu_core owner to "{INTRUDER}"': "schema iu_core: owner: changed",
+    # the control schema
+    "create or replace function iu_gates.fn_guard(p_revision text) returns void language sql as ''":
+        "function iu_gates.fn_guard(text): changed",
+    "alter table iu_gates.ledger disable trigger ledger_append_only":
+        f"{LEDGER}: trigger ledger_append_only: state: changed",
+    "drop trigger ledger_append_only on iu_gates.ledger": f"{LEDGER}: trigger ledger_append_only: missing",
+    "grant insert on iu_gates.ledger to public": f"{LEDGER}: privilege INSERT of public: added",
+    "alter table iu_gates.approval drop constraint approval_pkey cascade":
+        "table iu_gates.approval: constraint approval_pkey: missing",
+    "grant update on iu_gates.alembic_version to public":
+        "table iu_gates.alembic_version: privilege UPDATE of public: added",
+    "drop index iu_gates.stop_in_force_idx": "table iu_gates.stop: index stop_in_force_idx: missing",
+}  # fmt: skip
+
+
+@pytest.fixture
+def intruder(engine: Engine) -> Iterator[None]:
+    """Let there be a login of somebody else."""
+    name = sql.Identifier(INTRUDER)
+    exists = engine.fetch("select from pg_roles where rolname = %s", INTRUDER)
+    if not exists:
+        engine.conn.execute(sql.SQL("create role {}").format(name))
+    yield
+    engine.conn.execute(sql.SQL("drop owned by {} cascade").format(name))
+    engine.conn.execute(sql.SQL("drop role {}").format(name))
+
+
+@pytest.fixture
+def engine(make_engine: MakeEngine) -> Engine:
+    """Give a database on which the seam stands and a live route needs an approval."""
+    return make_engine(State.RELAXED)
+
+
+def split(text: str) -> list[str]:
+    """Return the statements of a script, each to be run by itself, as psql does."""
+    ends, statement = [], ""
+    for line in text.splitlines(keepends=True):
+        statement += line
+        if line.rstrip().endswith(";") and statement.count("$function$") % 2 == 0:
+            ends.append(statement)
+            statement = ""
+    return ends
+
+
+def mend(engine: Engine) -> list[str]:
+    """Run the SQL that is printed; return what is still not as it was left."""
+    for statement in split(mending.render(drift.list_drift(engine.conn))):
+        engine.conn.execute(statement.encode())
+    return list(drift.list_names(engine.conn))
+
+
+@pytest.mark.every_major
+@pytest.mark.usefixtures("intruder")
+def test_each_change_by_hand_is_named_and_mended(engine: Engine) -> None:
+    """
+    Whatever is edited, dropped, added, granted: it has a name, and the SQL that is printed mends it.
+    """
+    assert drift.list_names(engine.conn) == ()
+    for statement, expected in BREAKS.items():
+        engine.conn.execute(statement.encode())
+
+        found = drift.list_names(engine.conn)
+
+        assert expected in found, f"{statement}: {found}"
+        # What is made anew after a drop has lost its comment and its grants: once more.
+        left = mend(engine) and mend(engine)
+        assert left == [], f"{statement}: {left}"
+
+
+def test_the_database_names_them_too(engine: Engine) -> None:
+    """
+    The comparison does not need the command: plain SQL finds the same, whole objects only.
+    """
+    engine.conn.execute("create table iu_core.mine (a integer primary key)")
+    with pytest.raises(psycopg.DatabaseError, match=r"table iu_core\.mine is added") as raised:
+        engine.conn.execute("select iu_gates.fn_require_no_drift()")
+    assert raised.value.sqlstate == "IUG46"
+    assert raised.value.diag.message_detail == "table iu_core.mine is added"
+    assert raised.value.diag.message_hint == "iu-gates drift --sql, which prints what mends it"
+    assert len(engine.fetch("select from iu_gates.fn_drift()")) > 3
+
+
+@pytest.mark.parametrize("target", ["060", "base"])
+def test_no_step_down_goes_on_over_drift(engine: Engine, target: str) -> None:
+    """
+    A plain downgrade of 100, 090 or 060 is refused before its first step.
+    """
+    engine.conn.execute("grant insert on iu_core.iu_event to public")
+    with pytest.raises(CommandError, match="privilege INSERT of public is added"):
+        walk_down(engine.database.conninfo, target)
+    assert ("100",) in engine.fetch("select version_num from iu_gates.alembic_version")
+
+
+@pytest.mark.parametrize("state", [State.SUBSTRATE, State.SEAM, State.RELAXED])
+def test_no_step_up_goes_on_over_drift(make_engine: MakeEngine, state: State) -> None:
+    """
+    Neither 080, nor 100, nor 081, over a function of ours that was edited.
+    """
+    engine = make_engine(state)
+    engine.conn.execute("alter function iu_core.fn_iu_capture() cost 7")
+    before = engine.fetch("select version_num from iu_gates.alembic_version order by 1")
+    with pytest.raises(CommandError, match=r"fn_iu_capture\(\) is changed"):
+        walk_to(engine.database.conninfo, "heads")
+    assert engine.fetch("select version_num from iu_gates.alembic_version order by 1") == before
+
+
+def test_the_runtime_lane_goes_down_whatever_drifted(engine: Engine) -> None:
+    """
+    Switching off needs nothing to be in order, and what has drifted is still named after it.
+    """
+    engine.conn.execute("alter function iu_core.fn_iu_capture() cost 7")
+    drifted = drift.list_names(engine.conn)
+    walk_down(engine.database.conninfo, "runtime@base")
+    assert engine.fetch("select version_num from iu_gates.alembic_version") == [("100",)]
+    assert (
+        drift.list_names(engine.conn) == drifted == ("function iu_core.fn_iu_capture(): changed",)
+    )
+
+
+def test_a_control_function_is_not_renewed_in_silence(engine: Engine) -> None:
+    """
+    The bootstrap of a step would mend an edited guard: the step is refused, and nothing was mended.
+    """
+    engine.conn.execute(
+        "create or replace function iu_gates.fn_guard_findings(p_revision text) returns text[]"
+        " language sql as $$ select '{}'::text[] $$"
+    )
+    pass_gates(engine.database.conninfo)
+    with pytest.raises(CommandError, match=r"fn_guard_findings\(text\) is changed"):
+        walk_to(engine.database.conninfo, "runtime@081")
+    assert drift.list_names(engine.conn) == ("function iu_gates.fn_guard_findings(text): changed",)
+    assert mend(engine) == []
+    walk_to(engine.database.conninfo, "runtime@081")
+
+
+def test_what_a_bootstrap_alone_renews_is_in_the_ledger(engine: Engine) -> None:
+    """
+    Without a step the bootstrap mends its own objects, and says which, with both hashes.
+    """
+    count = "select count(*) from iu_gates.ledger where kind = 'control'"
+    before = engine.fetch_value(count)
+    bootstrap(engine.database.conninfo)
+    assert engine.fetch_value(count) == before
+    engine.conn.execute("alter function iu_gates.fn_guard(text) cost 7")
+    engine.conn.execute("alter table iu_gates.ledger disable trigger ledger_append_only")
+    engine.conn.execute("grant insert on iu_gates.ledger to public")
+
+    bootstrap(engine.database.conninfo)
+
+    (facts,) = engine.fetch(
+        "select facts from iu_gates.ledger where kind = 'control' order by seq desc limit 1"
+    )[0]
+    assert set(facts["mended"]) >= {
+        "function iu_gates.fn_guard(text)",
+        f"{LEDGER}: trigger ledger_append_only: state",
+    }
+    hashes = facts["mended"]["function iu_gates.fn_guard(text)"]
+    assert hashes["before"] != hashes["after"]
+    assert drift.list_names(engine.conn) == ()
+
+
+def test_a_newer_version_renews_its_functions_without_drift(engine: Engine) -> None:
+    """
+    What an older version had recorded is no drift to the bootstrap of this one, nor in its way.
+    """
+    engine.conn.execute("drop function iu_gates.fn_record_adoption(text[])")
+    engine.conn.execute("alter function iu_gates.fn_drift() cost 7")
+    engine.conn.execute(
+        "select iu_gates.fn_ledger_append('control', 'bootstrap', jsonb_build_object("
+        "'control', iu_gates.fn_keep_list(iu_gates.fn_keep_catalog('iu_gates'))))"
+    )
+    assert drift.list_names(engine.conn) == ()
+
+    walk_to(engine.database.conninfo, "runtime@081")
+
+    (facts,) = engine.fetch(
+        "select facts from iu_gates.ledger where kind = 'control' order by seq desc limit 1"
+    )[0]
+    assert facts["mended"] == {}
+    assert drift.list_names(engine.conn) == ()
+    assert engine.fetch_value("select to_regprocedure('iu_gates.fn_record_adoption(text[])')::text")
+
+
+def test_a_comparison_that_lies_is_found_from_outside(engine: Engine) -> None:
+    """
+    Whoever lets fn_drift say "nothing" is named by the command, which has its text.
+    """
+    definition = engine.fetch_value(
+        "select pg_get_functiondef('iu_gates.fn_drift()'::regprocedure)"
+    )
+    engine.conn.execute(definition.replace("order by 1", "limit 0").encode())
+    engine.conn.execute("alter function iu_core.fn_iu_capture() cost 7")
+    assert engine.fetch("select * from iu_gates.fn_drift()") == []
+
+    assert drift.list_names(engine.conn) == ("function iu_gates.fn_drift(): changed",)
+    assert mend(engine) == ["function iu_core.fn_iu_capture(): changed"]
+    assert mend(engine) == []
+
+
+def test_a_comparison_that_is_gone_is_named(engine: Engine) -> None:
+    """
+    Without fn_drift there is no comparison, and that is drift.
+    """
+    engine.conn.execute("drop function iu_gates.fn_drift()")
+    assert drift.list_names(engine.conn) == ("function iu_gates.fn_drift(): missing",)
+
+
+def test_a_record_that_was_altered_is_drift(engine: Engine) -> None:
+    """
+    The ledger names what is kept by its hash: another text is not taken for it.
+    """
+    engine.conn.execute("alter table iu_gates.catalog_text disable trigger all")
+    engine.conn.execute(
+        "update iu_gates.catalog_text set content = '{}' where sha256 = ("
+        " select facts ->> 'fingerprint' from iu_gates.ledger where kind = 'step' order by seq desc limit 1)"
+    )
+    assert drift.list_names(engine.conn) == ("table iu_gates.catalog_text: changed",)
+
+
+def test_what_is_kept_is_append_only(engine: Engine) -> None:
+    """
+    Nobody removes a definition, or writes it anew.
+    """
+    for statement in ("delete from", "truncate"):
+        with pytest.raises(psycopg.DatabaseError, match="append-only"):
+            engine.conn.execute(f"{statement} iu_gates.catalog_text".encode())
+
+
+def test_objects_that_nobody_recorded_are_drift(host_database: Database) -> None:
+    """
+    Before the first step nothing of ours may stand in our schema.
+    """
+    bootstrap(host_database.conninfo)
+    with psycopg.connect(host_database.conninfo, autocommit=True) as conn:
+        assert drift.list_names(conn) == ()
+        conn.execute("create table iu_core.iu_event (a integer)")
+        assert drift.list_names(conn) == ("table iu_core.iu_event: added",)
+        assert drift.name_remedy(conn) == "iu-gates adopt"
+    with pytest.raises(CommandError, match=r"table iu_core\.iu_event is added"):
+        walk_to(host_database.conninfo, "substrate@008")
