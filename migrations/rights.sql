@@ -123,6 +123,20 @@ missing (place, topic, found, statement) as (
     where (h.is_unit or v.privilege <> 'trigger')
       and not has_table_privilege(o.name, h.oid, v.privilege)
     union all
+    -- A trigger on a partitioned table is made on each partition too.
+    select 11, 'rights of iu_gates_owner', format('no trigger on %s', p.name),
+           format('grant trigger on %s to iu_gates_owner', p.name)
+    from own as o
+    cross join lateral (
+        select t.relid, format('%I.%I', n.nspname, c.relname)
+        from host as h
+        cross join lateral pg_partition_tree(h.oid) as t
+        join pg_class as c on c.oid = t.relid
+        join pg_namespace as n on n.oid = c.relnamespace
+        where h.is_unit and t.relid <> h.oid
+    ) as p (oid, name)
+    where not has_table_privilege(o.name, p.oid, 'trigger')
+    union all
     -- An identity column needs no right on its sequence, a serial one does.
     select 12, 'rights of iu_gates_owner', format('no usage of %s', d.objid::regclass),
            format('grant usage on sequence %s to iu_gates_owner', d.objid::regclass)

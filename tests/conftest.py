@@ -9,9 +9,9 @@ Fixtures of every test: a database of its own on a real server.
     own_server      a server of this test's own, which it may stop and kill
     servers         the session's servers; `servers.get(17)` starts one
 
-A test runs on the newest PostgreSQL at hand; marked ``every_major``, on each; marked
-``oldest_and_newest``, on these two, for what is long; on each all the same where
-``IU_GATES_TEST_ALL`` is set (scripts/torture/majors).
+A test runs on the newest PostgreSQL at hand; marked ``every_major``, on each. What is long is for
+scripts/torture/majors, which sets ``IU_GATES_TEST_ALL``: ``long_on_each_major`` runs on the newest
+without it, ``long`` not at all (it is told as deselected).
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ from tests.support.databases import (
     connections,
 )
 from tests.support.majors import DEMANDED, list_majors, newest_major
+
+EVERYTHING = bool(os.environ.get("IU_GATES_TEST_ALL"))
 
 hypothesis.settings.register_profile(
     "iu-gates",
@@ -65,16 +67,21 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     ]
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave what is long to scripts/torture/majors."""
+    left = [] if EVERYTHING else [i for i in items if i.get_closest_marker("long")]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [i for i in items if i not in left]
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test on the newest major, or on each where it is marked ``every_major``."""
     if "major" not in metafunc.fixturenames:
         return
     marked = metafunc.definition.get_closest_marker
-    majors = list_majors() if marked("every_major") else (newest_major(),)
-    if marked("oldest_and_newest"):
-        majors = list_majors()
-    if marked("oldest_and_newest") and not os.environ.get("IU_GATES_TEST_ALL"):
-        majors = tuple(dict.fromkeys((newest_major(), list_majors()[-1])))
+    is_for_all = marked("every_major") or (EVERYTHING and marked("long_on_each_major"))
+    majors = list_majors() if is_for_all else (newest_major(),)
     metafunc.parametrize("major", majors, ids=[f"pg{major}" for major in majors], scope="session")
 
 

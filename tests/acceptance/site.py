@@ -231,6 +231,7 @@ def _make_roles(server: Server, names: list[str]) -> None:
         # Roles are the cluster's: where another site's operator made them, a DBA gives them.
         if conn.execute("select to_regrole('iu_gates_owner')").fetchone() != (None,):
             _execute(conn, "grant iu_gates_owner to {}", names[1])
+            _execute(conn, "grant iu_gates_owner to iu_gates_operator")
 
 
 def _drop_roles(server: Server, names: list[str]) -> None:

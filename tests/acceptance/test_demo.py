@@ -140,6 +140,7 @@ def test_demo_generates_a_history_and_says_so(demos: dict[str, Playing]) -> None
     assert "not a real history" in said["history"]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["history", "repo"])
 def test_demo_plays_what_it_is_given(demos: dict[str, Playing], kind: str) -> None:

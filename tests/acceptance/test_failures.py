@@ -154,6 +154,7 @@ def test_server_killed_in_a_step(own_server: Server, tmp_path: Path) -> None:
         assert_goes_on(site)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_client_killed_at_each_statement(site: Site) -> None:
     """

@@ -24,7 +24,7 @@ FIELDS = {"error", "summary", "found", "wanted", "means", "next", "more", "exit_
 NEVER_WAITED_FOR = {"backup", "substrate", "seam", "check_relaxed", "canary", "live"}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_json_and_status_at_every_stage(site: Site) -> None:
     """
     Every answer with --json is one object; the status names the next gate in 80 columns.

@@ -66,7 +66,7 @@ def fill(stage: Stage) -> None:
         stage.write(f"unit {number}", 1, 2, 3)
 
 
-@pytest.mark.oldest_and_newest
+@pytest.mark.long_on_each_major
 def test_rest_of_the_way_is_walked_there_and_back(make_stage: MakeStage) -> None:
     """
     P11, T34, T43: with the real rows in place, each step up is undone, and production is read.
@@ -343,7 +343,7 @@ def test_external_target_is_a_sink_before_the_first_step(make_stage: MakeStage) 
     assert stage.fetch_value(kind) == "webhook"
 
 
-@pytest.mark.oldest_and_newest
+@pytest.mark.long_on_each_major
 def test_newest_tools_restore_into_any_server(make_stage: MakeStage, servers: Servers) -> None:
     """
     pg_restore of 17 and later sets what older servers do not know: that alone is passed over.
@@ -403,7 +403,7 @@ def test_login_that_may_not_make_databases_is_told_the_grant(make_stage: MakeSta
     assert raised.value.next_command == f'alter role "{login}" createdb'
 
 
-@pytest.mark.oldest_and_newest
+@pytest.mark.long_on_each_major
 def test_another_server_knows_none_of_the_roles(make_stage: MakeStage, own_server: Server) -> None:
     """
     No role of the site's is there, no privilege is restored, and the way is walked all the same.

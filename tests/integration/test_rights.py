@@ -164,7 +164,7 @@ def try_out(session: psycopg.Connection, statements: list[str]) -> list[str]:
     return passed
 
 
-@pytest.mark.oldest_and_newest
+@pytest.mark.long_on_each_major
 @pytest.mark.parametrize("group", GROUPS)
 def test_group_is_refused_all_that_is_not_its_business(live: Stage, group: str) -> None:
     """
@@ -236,7 +236,7 @@ def test_worker_is_held_whatever_it_says_it_has_seen(live: Stage) -> None:
     assert live.count() == before
 
 
-@pytest.mark.oldest_and_newest
+@pytest.mark.long_on_each_major
 def test_whole_way_is_gone_by_an_operator_with_a_worker_and_an_approver(
     make_stage: MakeStage,
 ) -> None:

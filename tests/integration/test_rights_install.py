@@ -114,7 +114,7 @@ MakeSite = Callable[[LiteralString], Site]
 TARGETS = [target for _, target in STEPS.values()]
 
 
-@pytest.mark.oldest_and_newest
+@pytest.mark.long_on_each_major
 def test_login_that_may_make_roles_needs_no_dba(make_site: MakeSite) -> None:
     """
     CREATEROLE, and owner of database and tables: the first bootstrap makes all of it.
@@ -140,7 +140,7 @@ def test_login_that_may_make_roles_needs_no_dba(make_site: MakeSite) -> None:
     assert site.list_owners() == {"iu_gates_owner"}
 
 
-@pytest.mark.oldest_and_newest
+@pytest.mark.long_on_each_major
 def test_what_doctor_prints_before_the_install_is_all_that_is_missing(make_site: MakeSite) -> None:
     """
     Without CREATEROLE the DBA runs doctor's SQL first: then the login installs, as an operator.
@@ -163,7 +163,7 @@ def test_what_doctor_prints_before_the_install_is_all_that_is_missing(make_site:
     walk_down(site.conninfo, "base")
 
 
-@pytest.mark.oldest_and_newest
+@pytest.mark.long_on_each_major
 def test_roles_that_come_after_the_install_take_over(make_site: MakeSite) -> None:
     """
     Installed without any role, the login owns all; after doctor's SQL iu_gates_owner does.

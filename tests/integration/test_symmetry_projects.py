@@ -54,7 +54,7 @@ def outcomes(seen: Run) -> dict[str, str]:
     return {r.revision.name: r.outcome for r in seen.results}
 
 
-@pytest.mark.oldest_and_newest
+@pytest.mark.long_on_each_major
 def test_exact_inverses_are_symmetric(attempt: Try) -> None:
     """
     What is undone is not flagged, whatever it is: table, type, function, index, privilege.

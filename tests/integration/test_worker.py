@@ -111,7 +111,8 @@ def test_two_workers_deliver_each_event_once(make_stage: MakeStage) -> None:
     stage = make_stage(State.LIVE)
     with stage.host(pause=0.001) as host, stage.worker(limit=3), stage.worker(limit=3):
         wait_until(lambda: host.written > 150, "the host writes")
-    worker.run(stage.settings, once=True)
+    with stage.worker():
+        wait_until(lambda: is_drained(stage), "what was left is delivered")
     rows = stage.fetch(
         "select array_agg((payload -> 'data' ->> 'version_seq')::int order by id)"
         " from public.event_outbox group by subject"

@@ -81,7 +81,7 @@ def fetch_all(conn: psycopg.Connection, query: str) -> list[tuple[object, ...]]:
     return conn.execute(query.encode()).fetchall()
 
 
-@pytest.mark.oldest_and_newest
+@pytest.mark.long_on_each_major
 def test_equal_objects_are_taken_over(
     host_database: Database, settings: Settings, conn: psycopg.Connection
 ) -> None:
@@ -125,7 +125,7 @@ def test_a_part_of_the_way_is_taken_over(
     assert drift.list_names(conn) == ()
 
 
-@pytest.mark.oldest_and_newest
+@pytest.mark.long_on_each_major
 def test_each_difference_is_named_and_mended(
     host_database: Database, settings: Settings, conn: psycopg.Connection
 ) -> None:
@@ -304,7 +304,7 @@ def test_advance_and_plain_alembic_name_adopt(
     assert lanes.list_applied(conn) == ("008", "009", "060")
 
 
-@pytest.mark.oldest_and_newest
+@pytest.mark.long_on_each_major
 def test_odd_names_are_taken_over(empty_database: Database, tmp_path: Path) -> None:
     """
     Schemas of other names, one of them that has to be quoted.

@@ -100,7 +100,7 @@ def join(live: Engine, session: psycopg.Connection, group: str) -> None:
     live.conn.execute(sql.SQL("grant {} to {}").format(*names))
 
 
-@pytest.mark.oldest_and_newest
+@pytest.mark.long_on_each_major
 @pytest.mark.parametrize("state", [State.SUBSTRATE, State.LIVE])
 def test_nothing_is_granted_to_public(make_engine: MakeEngine, state: State) -> None:
     """
@@ -109,7 +109,7 @@ def test_nothing_is_granted_to_public(make_engine: MakeEngine, state: State) -> 
     assert make_engine(state).fetch(TO_PUBLIC) == []
 
 
-@pytest.mark.oldest_and_newest
+@pytest.mark.long_on_each_major
 def test_every_function_pins_its_search_path(live: Engine) -> None:
     """
     Ours first and pg_temp last, so that no temporary table stands in for one of ours.
@@ -133,7 +133,7 @@ def test_every_function_pins_its_search_path(live: Engine) -> None:
     assert parsed == [("fn_iu_idempotency_key", False)]
 
 
-@pytest.mark.oldest_and_newest
+@pytest.mark.long_on_each_major
 def test_functions_with_rights_of_their_own_are_these(live: Engine) -> None:
     """
     P10: a new SECURITY DEFINER function is noticed, and none is owned by a superuser but one.
@@ -152,7 +152,7 @@ def test_functions_with_rights_of_their_own_are_these(live: Engine) -> None:
     assert {name for name, owner in found if owner != "iu_gates_owner"} == {"fn_capture_always()"}
 
 
-@pytest.mark.oldest_and_newest
+@pytest.mark.long_on_each_major
 def test_nobody_else_makes_objects_in_the_schemas_of_the_search_path(live: Engine) -> None:
     """
     P10: our schemas, their tables and functions are iu_gates_owner's; only it creates there.
@@ -177,7 +177,7 @@ def test_nobody_else_makes_objects_in_the_schemas_of_the_search_path(live: Engin
     assert set(creators) == {("iu_gates_owner",)}
 
 
-@pytest.mark.oldest_and_newest
+@pytest.mark.long_on_each_major
 @pytest.mark.parametrize("group", MAY)
 def test_group_may_run_these_functions_and_write_no_table(live: Engine, group: str) -> None:
     """
