@@ -91,10 +91,13 @@ def make_environment(folder: Path, **variables: str) -> dict[str, str]:
 
 
 def end(process: subprocess.Popen[str]) -> None:
-    """End a process that still runs, and those that it started, by SIGKILL."""
+    """End a process that still runs, and those that it started, by SIGKILL; close its pipes."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
 
 
 def poll(condition: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
