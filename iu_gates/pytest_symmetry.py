@@ -11,12 +11,14 @@ for. Settings in pytest's ini file, under the names of the options without their
     symmetry_url_variable   environment variables from which env.py takes its URL, one a line
 
 All revisions are tried when the first of the tests runs, in one go; each test then says what was
-found of its own.
+found of its own. Under pytest-xdist one of the processes tries them, and the others wait for it.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -107,10 +109,26 @@ class RevisionItem(pytest.Item):
     def _report(self) -> Report:
         stash = self.session.stash
         if REPORT not in stash:
-            from iu_gates.symmetry.check import check  # noqa: PLC0415  see above
-
-            stash[REPORT] = check(read_options(self.config))
+            stash[REPORT] = _try_once(self.config)
         return stash[REPORT]
+
+
+def _try_once(config: pytest.Config) -> Report:
+    """Try the revisions; of several processes of pytest-xdist the first does it for all."""
+    from iu_gates.symmetry.check import check  # noqa: PLC0415  see above
+
+    if not hasattr(config, "workerinput"):
+        return check(read_options(config))
+    # The folder that the workers of one run share; private, and removed by pytest.
+    folder: Path = config._tmp_path_factory.getbasetemp().parent  # type: ignore[attr-defined]  # noqa: SLF001
+    with (folder / "iu-gates-symmetry").open("a+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        if written := file.read():
+            return pickle.loads(written)  # type: ignore[no-any-return]  # noqa: S301  our own
+        report = check(read_options(config))
+        file.write(pickle.dumps(report))
+        return report
 
 
 class AsymmetryError(Exception):
@@ -138,9 +156,8 @@ def read_options(config: pytest.Config) -> Any:
     try:
         conninfo = db.resolve_url(settings.load(url, cwd=root))
         project = Project(
-            file,
+            check.find_config(file),
             folder=root,
-            driver=check.read_driver(file, "alembic"),
             url_variables=("DATABASE_URL", *config.getini("symmetry_url_variable")),
         )
     except IuGatesError as error:

@@ -12,22 +12,19 @@ restores: so rights are not rehearsed there, the gates "host" and "seam" look at
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Final
 
 from iu_gates import backup as archives
 from iu_gates import lanes
-from iu_gates.backup import Backup, Tools, defects, find_tools, process
+from iu_gates.backup import Backup, Tools, find_tools, restoring
+from iu_gates.backup.compression import algorithm_of
 from iu_gates.config import Settings
 from iu_gates.db import Conn
 from iu_gates.errors import BackupError
 from iu_gates.model import Finding
-from iu_gates.rehearsal.place import PAGE, Place
+from iu_gates.rehearsal.place import ELSEWHERE, PAGE, Place
 
 SECTIONS: Final = ("pre-data", "data", "post-data")
 LEFT_OUT: Final = re.compile(
@@ -36,28 +33,22 @@ LEFT_OUT: Final = re.compile(
     r"|MATERIALIZED VIEW DATA\b"
 )
 DEFAULTS: Final = re.compile(r"DEFAULT ACL\b")
-ENTRY: Final = re.compile(r"\d+; \d+ \d+ (?P<entry>.+)")
-NEWER_SETTING: Final = 'unrecognized configuration parameter "transaction_timeout"'
-"""What pg_restore 17 and newer asks of any server, and servers before 17 do not know."""
-KNOWS_NEWER_SETTING: Final = 17
-WORTH_JOBS_BYTES: Final = 64 * 2**20
-MOST_JOBS: Final = 4
 REMEDIES: Final = (
     (
         re.compile(r'role "(?P<name>[^"]+)" does not exist'),
-        'create role "{name}" nologin, on the server of the rehearsal',
+        'create role "{name}" nologin',
     ),
     (
         re.compile(r'extension "(?P<name>[^"]+)" is not available|could not open extension'),
-        "install that extension on the server of the rehearsal",
+        "select * from pg_available_extensions",
     ),
     (
         re.compile(r"permission denied|must be (?:owner|superuser|able)"),
-        "rehearse as a superuser, or on a server of yours by rehearsal_url",
+        ELSEWHERE,
     ),
     (
         re.compile(r"No space left|could not extend file"),
-        "set rehearsal_url to a server that has room",
+        ELSEWHERE,
     ),
 )
 
@@ -113,9 +104,11 @@ def restore(
     Returns:
         Whether it could be restored, and the entries that were left out.
     """
-    major = backup.require_manifest().tools.get("pg_dump", "0").partition(".")[0]
-    tools = find_tools(int(major), settings.bin_dir)
-    with _list_entries(tools, backup, place) as (use_list, left_out):
+    manifest = backup.require_manifest()
+    major = int(manifest.tools.get("pg_dump", "0").partition(".")[0])
+    tools = find_tools(major, settings.bin_dir, reads=algorithm_of(manifest.compression))
+    with restoring.choosing(tools, backup.path, _chooser(place)) as (use_list, entries):
+        left_out = tuple(e for e in entries if not e.startswith(("COMMENT", "SECURITY")))
         for section in SECTIONS:
             options = (f"--section={section}", f"--use-list={use_list}")
             said = _run(tools, scratch, place, backup, options)
@@ -131,79 +124,36 @@ def keeps_owners(place: Place) -> bool:
     return place.is_same_server and place.is_superuser
 
 
-@contextmanager
-def _list_entries(
-    tools: Tools, backup: Backup, place: Place
-) -> Iterator[tuple[Path, tuple[str, ...]]]:
-    """Give a file with the entries to restore, for ``--use-list``, and those left out."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "entries"
-        with path.open("wb") as file:
-            said = process.read_archive(tools.pg_restore, ["--list", str(backup.path)], file)
-        if said is not None:
-            raise defects.unreadable(backup.path, said)
-        kept, left_out = [], []
-        for line in path.read_text("utf-8", errors="surrogateescape").splitlines(keepends=True):
-            match = ENTRY.match(line)
-            entry = match["entry"] if match else ""
-            is_default = DEFAULTS.match(entry) and not keeps_owners(place)
-            if LEFT_OUT.match(entry) or is_default:
-                left_out.append(entry.strip())
-            else:
-                kept.append(line)
-        path.write_text("".join(kept), "utf-8", errors="surrogateescape")
-        yield path, tuple(e for e in left_out if not e.startswith(("COMMENT", "SECURITY")))
+def _chooser(place: Place) -> Callable[[str], bool]:
+    """Return what tells whether an entry of the archive is left out."""
+
+    def leave_out(entry: str) -> bool:
+        is_default = DEFAULTS.match(entry) is not None and not keeps_owners(place)
+        return LEFT_OUT.match(entry) is not None or is_default
+
+    return leave_out
 
 
 def _run(
     tools: Tools, scratch: Conn, place: Place, backup: Backup, options: tuple[str, str]
 ) -> list[str] | None:
     """Run pg_restore on a part; return None, or what it said if it did not end well."""
-    child = process.child_connection(scratch)
-    # The one setting that an older server does not know is passed over, and nothing else.
-    is_newer = int(tools.restore_version.partition(".")[0]) >= KNOWS_NEWER_SETTING > place.major
-    command = [
-        str(tools.pg_restore),
+    every = (
         *options,
-        f"--dbname={scratch.info.dbname}",
-        *child.arguments,
-        "--no-password",
         "--no-tablespaces",
         "--no-subscriptions",
         "--no-publications",
         *([] if keeps_owners(place) else ["--no-owner"]),
         *([] if place.is_same_server else ["--no-privileges"]),
-        *([] if is_newer else ["--exit-on-error", f"--jobs={_count_jobs(backup)}"]),
-        str(backup.path),
-    ]
-    with Path(os.devnull).open("wb") as nowhere:
-        returncode, said = process.run_dump(command, child, nowhere.fileno(), lambda: None)
-    if returncode == 0 or (is_newer and is_only_newer_setting(said)):
-        return None
-    return said
-
-
-def is_only_newer_setting(said: list[str]) -> bool:
-    """Tell whether pg_restore said nothing but that an old server lacks a setting of its own."""
-    errors = [line for line in said if "error:" in line]
-    return (
-        len(errors) == 1
-        and NEWER_SETTING in errors[0]
-        and any(line.endswith("errors ignored on restore: 1") for line in said)
     )
-
-
-def _count_jobs(backup: Backup) -> int:
-    """Return how many sessions are worth their start."""
-    if backup.require_manifest().size_bytes < WORTH_JOBS_BYTES:
-        return 1
-    return min(MOST_JOBS, os.cpu_count() or 1)
+    size_bytes = backup.require_manifest().size_bytes
+    return restoring.run_restore(tools, scratch, backup.path, every, size_bytes)
 
 
 def describe_failure(section: str, said: list[str]) -> Finding:
     """Return the first error that pg_restore named, and what mends it."""
     text = "\n".join(said)
-    remedy = PAGE
+    remedy = "iu-gates rehearse"
     for sign, mend in REMEDIES:
         if match := sign.search(text):
             remedy = mend.format(**match.groupdict())

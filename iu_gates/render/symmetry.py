@@ -65,12 +65,18 @@ def _conclude(page: Page, report: Report) -> None:
     page.line("")
     results = report.results()
     bad, known = len(report.failures), sum(1 for r in results if report.known(r))
-    tried = f"{len(report.run.results)} revisions, {report.run.seconds:.1f} s"
+    walk = " and the walk" if report.run.walk else ""
+    tried = f"{len(report.run.results)} revisions{walk}, {report.run.seconds:.1f} s"
     said = "every one can be undone" if not bad else f"{bad} not symmetric"
     if known:
         said += f", {known} known"
     page.line((f"{tried}: {said}", "bad" if bad else "good"))
     for schema in report.run.left_out:
         page.text(f'left out of the comparison: schema "{schema}"', "dim")
+    if report.run.restored:
+        names = ", ".join(report.run.restored)
+        page.text(f"in the backup already, so not tried one by one: {names}", "dim")
+    if report.run.cached:
+        page.text(f"{len(report.run.cached)} unchanged, from the cache", "dim")
     if report.fixed:
         page.text(f"fixed, to be taken out of the baseline: {', '.join(report.fixed)}")

@@ -1,19 +1,19 @@
 """
 What a difference usually means, and the line that `downgrade()` lacks, where one can be derived.
 
-Derived is what the names and the former definition say alone; where an object has to be made
-again and only its attributes are known, nothing is guessed.
+Derived is what names and the former definition say alone; where an object has to be made again
+and only its attributes are known, nothing is guessed.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
+from iu_gates.symmetry import names, undo
 from iu_gates.symmetry.difference import EXISTS, Difference
 
-DROPPED_WITH: Final = ("column order",)
 MEANING: Final[Mapping[str, str]] = {
     "type": "an ENUM or composite that Alembic made with a table is not dropped with it",
     "sequence": "a sequence that no column owns is not dropped with a table",
@@ -27,27 +27,15 @@ MEANING: Final[Mapping[str, str]] = {
     "extension": "an extension is made by hand, and has to be dropped by hand",
     "column order": "a column that is dropped and added again comes last",
     "setting": "ALTER DATABASE or ALTER ROLE … SET outlives the revision",
+    "large object": "a large object is not dropped with the row that names it",
 }
-PLAIN_DROPS: Final[Mapping[str, str]] = {
-    "type": "type",
-    "domain": "domain",
-    "collation": "collation",
-    "sequence": "sequence",
-    "function": "routine",
-    "aggregate": "aggregate",
-    "operator": "operator",
-    "extension": "extension",
-    "schema": "schema",
-    "statistics": "statistics",
-    "event trigger": "event trigger",
-    "publication": "publication",
-    "foreign server": "server",
-    "foreign data wrapper": "foreign data wrapper",
-    "foreign table": "foreign table",
-    "language": "language",
-    "text search configuration": "text search configuration",
-    "text search dictionary": "text search dictionary",
-}
+BIND: Final = re.compile(r"(?<![:\w\\]):(?=\w)")
+"""What `sqlalchemy.text` takes for a parameter."""
+TABLE: Final = re.compile(r" ON (?:ONLY )?(.+?) USING ")
+"""In the definition of an index, what it is on."""
+HOSTS: Final = frozenset({"table", "foreign table", "view", "type", "domain", "column"})
+ON: Final = frozenset({"column", "constraint", "trigger", "rule", "policy"})
+TOLD: Final = frozenset({"comment", "privilege", "security label"})
 
 
 def meaning(difference: Difference) -> str:
@@ -56,113 +44,88 @@ def meaning(difference: Difference) -> str:
 
 
 def line(difference: Difference) -> str:
-    """Return the line for ``downgrade()``; "" where none can be derived."""
-    is_new = difference.attribute == EXISTS and difference.after
-    if is_new and difference.kind in PLAIN_DROPS:
-        return _execute(f"drop {PLAIN_DROPS[difference.kind]} {difference.identity}")
-    maker = _NEW.get(difference.kind) if is_new else _CHANGED.get(difference.kind)
-    return maker(difference) if maker else ""
+    """Return the line for ``downgrade()``, or several; "" where none can be derived."""
+    if difference.attribute == EXISTS and difference.after and difference.kind in _OPERATIONS:
+        return _OPERATIONS[difference.kind](difference)
+    return "\n".join(_execute(statement) for statement in undo.statements(difference))
+
+
+def drop_parts(differences: Iterable[Difference]) -> list[Difference]:
+    """
+    Leave out what comes and goes with something that is itself new or gone.
+
+    A table that was left behind is one finding and one line, not one for each of its columns.
+    """
+    every = list(differences)
+    return [d for d, is_part in zip(every, _find_parts(every), strict=True) if not is_part]
+
+
+def _find_parts(every: list[Difference]) -> Iterator[bool]:
+    whole = [d for d in every if d.attribute == EXISTS]
+    hosts = {(d.identity, d.after) for d in whole if d.kind in HOSTS}
+    keys = {(d.identity, d.after) for d in whole if d.kind == "constraint"}
+    named = [(d.identity, d.after) for d in whole if d.kind not in TOLD]
+    for each in every:
+        said = each.whole or {}
+        on, name = names.split(each.identity) if each.kind in {*ON, "index"} else ("", "")
+        if each.attribute != EXISTS:
+            yield False
+        elif each.kind in TOLD:
+            yield any(a == each.after and _is_of(each.identity, i) for i, a in named)
+        elif each.kind in ON:
+            yield (on, each.after) in hosts
+        elif each.kind == "index" and (found := TABLE.search(said.get("definition", ""))):
+            keyed = f"{found[1]}.{name}"
+            yield (found[1], each.after) in hosts or (keyed, each.after) in keys
+        elif each.kind == "sequence" and said.get("owned by"):
+            table, _ = names.split(said["owned by"])
+            yield (table, each.after) in hosts or (said["owned by"], each.after) in hosts
+        else:
+            yield False
+
+
+def _is_of(told: str, identity: str) -> bool:
+    """Tell whether a comment, a privilege or a label is of an object or a part of it."""
+    return told.endswith(f" {identity}") or f" {identity}." in told or f" {identity} " in told
 
 
 def _execute(statement: str) -> str:
-    return f"op.execute({statement!r})"
-
-
-def _parts(identity: str) -> list[str]:
-    """Split a qualified name, whose parts may be quoted, into plain names."""
-    found = re.findall(r'"((?:[^"]|"")+)"|([^.]+)', identity)
-    return [quoted.replace('""', '"') or plain for quoted, plain in found]
+    return f"op.execute({BIND.sub(lambda _: chr(92) + ':', statement)!r})"
 
 
 def _schema(schema: str) -> str:
-    return "" if schema == "public" else f", schema={schema!r}"
+    return "" if schema == "public" else f", schema={names.plain(schema)!r}"
 
 
 def _new_table(difference: Difference) -> str:
-    schema, table = _parts(difference.identity)
-    return f"op.drop_table({table!r}{_schema(schema)})"
+    schema, table = names.parts(difference.identity)
+    return f"op.drop_table({names.plain(table)!r}{_schema(schema)})"
 
 
 def _new_column(difference: Difference) -> str:
-    schema, table, column = _parts(difference.identity)
-    return f"op.drop_column({table!r}, {column!r}{_schema(schema)})"
+    schema, table, column = names.parts(difference.identity)
+    if (difference.whole or {}).get("of type"):
+        return _execute(f"alter type {schema}.{table} drop attribute {column}")
+    if "." in schema:  # Alembic's operation takes it for two names
+        return _execute(f"alter table {schema}.{table} drop column {column}")
+    return f"op.drop_column({names.plain(table)!r}, {names.plain(column)!r}{_schema(schema)})"
 
 
 def _new_index(difference: Difference) -> str:
-    schema, index = _parts(difference.identity)
-    return f"op.drop_index({index!r}{_schema(schema)})"
+    schema, index = names.parts(difference.identity)
+    return f"op.drop_index(op.f({names.plain(index)!r}){_schema(schema)})"
 
 
 def _new_constraint(difference: Difference) -> str:
-    parts = _parts(difference.identity)
-    if len(parts) != 3:  # noqa: PLR2004  schema, table, constraint; of a domain there is one less
-        return ""
-    schema, table, constraint = parts
-    return f"op.drop_constraint({constraint!r}, {table!r}{_schema(schema)})"
+    if (difference.whole or {}).get("on domain"):
+        return "\n".join(map(_execute, undo.statements(difference)))
+    schema, table, constraint = map(names.plain, names.parts(difference.identity))
+    return f"op.drop_constraint(op.f({constraint!r}), {table!r}{_schema(schema)})"
 
 
-def _new_on_table(kind: str) -> Callable[[Difference], str]:
-    def make(difference: Difference) -> str:
-        table, _, name = difference.identity.rpartition(".")
-        return _execute(f"drop {kind} {name} on {table}")
-
-    return make
-
-
-def _new_view(difference: Difference) -> str:
-    return _execute(f"drop view {difference.identity}")
-
-
-def _changed_column(difference: Difference) -> str:
-    parts = _parts(difference.identity)
-    if len(parts) != 3:  # noqa: PLR2004  schema, table, column
-        return ""
-    table, _, column = difference.identity.rpartition(".")
-    alter = f"alter table {table} alter column {column}"
-    before = difference.before
-    made = {
-        "type": f"{alter} type {before}",
-        "default": f"{alter} set default {before}" if before else f"{alter} drop default",
-        "not null": f"{alter} {'drop' if before == 'no' else 'set'} not null",
-        "statistics target": f"{alter} set statistics {-1 if before is None else before}",
-    }
-    return _execute(made[difference.attribute]) if difference.attribute in made else ""
-
-
-def _changed_constraint(difference: Difference) -> str:
-    if difference.attribute != "definition" or not difference.before:
-        return ""
-    table, _, name = difference.identity.rpartition(".")
-    return "\n".join(
-        [
-            _execute(f"alter table {table} drop constraint {name}"),
-            _execute(f"alter table {table} add constraint {name} {difference.before}"),
-        ]
-    )
-
-
-def _changed_owner(difference: Difference) -> str:
-    if difference.attribute != "owner":
-        return ""
-    return _execute(f"alter {difference.kind} {difference.identity} owner to {difference.before}")
-
-
-_NEW: Final[Mapping[str, Callable[[Difference], str]]] = {
+_OPERATIONS: Final[Mapping[str, Callable[[Difference], str]]] = {
     "table": _new_table,
     "column": _new_column,
     "index": _new_index,
     "constraint": _new_constraint,
-    "trigger": _new_on_table("trigger"),
-    "policy": _new_on_table("policy"),
-    "rule": _new_on_table("rule"),
-    "view": _new_view,
-}
-_CHANGED: Final[Mapping[str, Callable[[Difference], str]]] = {
-    "column": _changed_column,
-    "constraint": _changed_constraint,
-    "table": _changed_owner,
-    "schema": _changed_owner,
-    "sequence": _changed_owner,
-    "view": _changed_owner,
-    "type": _changed_owner,
 }

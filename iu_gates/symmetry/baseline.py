@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,7 +54,7 @@ class Baseline:
         return entry
 
     def fixed(self, results: Iterable[Result]) -> tuple[str, ...]:
-        """Return the revisions whose entries are not needed: they pass, or are not there."""
+        """Return the revisions that were tried and whose entries are not needed: they pass."""
         seen = {r.revision.name: r for r in results}
         return tuple(n for n in self.entries if n in seen and seen[n].passed)
 
@@ -86,11 +86,21 @@ def read(path: Path) -> Baseline:
     return Baseline(entries)
 
 
-def write(path: Path, results: Iterable[Result], before: Baseline) -> int:
-    """Write the faults of a run, with the reasons that there were; return how many."""
-    faults = {r.revision.name: r for r in results if not r.passed}
-    revisions: dict[str, Any] = {}
-    for name, result in sorted(faults.items()):
+def write(path: Path, results: Iterable[Result], before: Baseline, *, is_whole: bool = True) -> int:
+    """
+    Write the faults of a run, with the reasons that there were; return how many there are now.
+
+    Args:
+        path: The file.
+        results: Of the run.
+        before: What was known.
+        is_whole: False if not all revisions were tried: what was not, stays as it was known.
+    """
+    tried = {r.revision.name: r for r in results}
+    faults = {name: r for name, r in tried.items() if not r.passed}
+    kept = {} if is_whole else {n: asdict(e) for n, e in before.entries.items() if n not in tried}
+    revisions: dict[str, Any] = dict(kept)
+    for name, result in faults.items():
         known = before.entries.get(name)
         revisions[name] = {
             "outcome": result.outcome,
@@ -98,7 +108,8 @@ def write(path: Path, results: Iterable[Result], before: Baseline) -> int:
             "findings": list(findings(result)),
             "reason": known.reason if known else NO_REASON,
         }
-    text = json.dumps({"format": FORMAT, "revisions": revisions}, indent=2, ensure_ascii=False)
+    found = {"format": FORMAT, "revisions": dict(sorted(revisions.items()))}
+    text = json.dumps(found, indent=2, ensure_ascii=False)
     path.write_text(text + "\n", "utf-8")
     return len(revisions)
 

@@ -4,7 +4,7 @@ The whole of `iu-gates symmetry`: a project, a server, a choice of revisions, a 
 
 from __future__ import annotations
 
-import configparser
+import tomllib
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,9 +16,8 @@ from iu_gates.symmetry.baseline import Baseline
 from iu_gates.symmetry.copies import Copies, making
 from iu_gates.symmetry.formats import Report
 from iu_gates.symmetry.project import Project
+from iu_gates.symmetry.restored import find_backup
 from iu_gates.symmetry.trial import Notify, Plan, run
-
-PLACEHOLDER = "postgresql+psycopg"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +33,8 @@ class Options:
         since: A git revision.
         baseline: File of known faults.
         write_baseline: File to write them to.
+        rows_from: A backup to begin with.
+        bin_dir: Where to look for what reads it.
     """
 
     conninfo: str
@@ -43,18 +44,27 @@ class Options:
     since: str | None = None
     baseline: Path | None = None
     write_baseline: Path | None = None
+    rows_from: Path | None = None
+    bin_dir: Path | None = None
 
 
 def check(options: Options, notify: Notify = lambda _done, _all, _name: None) -> Report:
     """Try the revisions and hold them against the baseline; see `trial.run` for what it raises."""
     known = baselines.read(options.baseline) if options.baseline else Baseline({})
+    plan = _chosen(options)
     with making(options.conninfo) as copies:
-        seen = run(options.project, copies, _chosen(options), notify)
+        if options.rows_from:
+            found = find_backup(options.rows_from, copies.server_version, options.bin_dir)
+            plan = replace(plan, restored=found)
+        seen = run(options.project, copies, plan, notify)
+    if plan.cache:
+        plan.cache.forget()
     report = Report(seen, known, options.project.folder.resolve())
     if options.write_baseline:
         path = options.write_baseline
         before = baselines.read(path) if path.exists() else known
-        baselines.write(path, report.results(), before)
+        is_whole = plan.choose is None and plan.restored is None and plan.with_walk
+        baselines.write(path, report.results(), before, is_whole=is_whole)
         report = Report(seen, baselines.read(path), report.root)
     return report
 
@@ -64,31 +74,27 @@ def clean(conninfo: str) -> list[str]:
     return Copies(conninfo).drop_leftovers()
 
 
-def read_driver(config_file: Path, section: str) -> str:
+def find_config(config_file: Path) -> Path:
     """
-    Return SQLAlchemy's name of dialect and driver, as the project's URL has it.
+    Return the project's configuration: this file, or a ``pyproject.toml`` beside it.
 
     Raises:
-        UsageError: There is no such file.
+        UsageError: There is neither.
     """
-    if not config_file.is_file():
-        raise UsageError(
-            f'no Alembic configuration "{config_file}"',
-            ident="IUG-090",
-            wanted="an alembic.ini, or a pyproject.toml with [tool.alembic]",
-            next_command="iu-gates symmetry --config path/to/alembic.ini",
-        )
-    parser = configparser.RawConfigParser(strict=False)
-    try:
-        parser.read(config_file, encoding="utf-8")
-    except configparser.Error:
-        return PLACEHOLDER
-    scheme = parser.get(section, "sqlalchemy.url", fallback="").partition(":")[0]
-    return scheme if scheme.startswith("postgresql") else PLACEHOLDER
+    beside = config_file.with_name("pyproject.toml")
+    if config_file.is_file():
+        return config_file
+    if beside.is_file() and "alembic" in tomllib.loads(beside.read_text("utf-8")).get("tool", {}):
+        return beside
+    raise UsageError(
+        f'no Alembic configuration "{config_file}"',
+        ident="IUG-090",
+        wanted="an alembic.ini, or a pyproject.toml with [tool.alembic]",
+        next_command="iu-gates symmetry --config path/to/alembic.ini",
+    )
 
 
 def _chosen(options: Options) -> Plan:
-
     if options.revisions and options.since:
         raise UsageError(
             "--revisions and --since are two ways to say one thing",

@@ -25,7 +25,7 @@ def between(revisions: Sequence[Revision], text: str) -> frozenset[str]:
     names = [r.name for r in revisions]
     if not colon:
         return frozenset({_find(first, names)})
-    below = _ancestors(revisions, _find(last, names)) if last else set(names)
+    below = ancestors(revisions, _find(last, names)) if last else set(names)
     if not first:
         return frozenset(below)
     start = _find(first, names)
@@ -36,7 +36,7 @@ def between(revisions: Sequence[Revision], text: str) -> frozenset[str]:
             wanted="--revisions A:B, where B follows from A",
             next_command="alembic history",
         )
-    needs_start = {r.name for r in revisions if start in _ancestors(revisions, r.name)}
+    needs_start = {r.name for r in revisions if start in ancestors(revisions, r.name)}
     return frozenset(below & needs_start)
 
 
@@ -44,17 +44,20 @@ def changed_since(revisions: Sequence[Revision], git_revision: str, folder: Path
     """
     Return the revisions whose files differ from those of a git revision, or are not in git yet.
 
+    What lies in a folder that has the name of a revision's file is that revision's too.
+
     Raises:
         UsageError: No git here, or no such revision in it.
     """
     top = Path(_git(folder, "rev-parse", "--show-toplevel").strip())
-    changed = _git(folder, "diff", "--name-only", "-z", git_revision, "--", str(top))
+    changed = _git(top, "diff", "--name-only", "-z", _find_commit(top, git_revision), "--")
     new = _git(top, "ls-files", "--others", "--exclude-standard", "-z")
     paths = {(top / name).resolve() for name in (changed + new).split("\0") if name}
-    return frozenset(r.name for r in revisions if r.path in paths)
+    owned = paths | {parent for path in paths for parent in path.parents}
+    return frozenset(r.name for r in revisions if {r.path, r.path.with_suffix("")} & owned)
 
 
-def _ancestors(revisions: Sequence[Revision], name: str) -> set[str]:
+def ancestors(revisions: Sequence[Revision], name: str) -> set[str]:
     """Return a revision and all that it needs."""
     needs = {r.name: r.needs for r in revisions}
     found: set[str] = set()
@@ -81,6 +84,18 @@ def _find(text: str, names: Sequence[str]) -> str:
     )
 
 
+def _find_commit(folder: Path, git_revision: str) -> str:
+    # Told by its number from here on: what looks like an option is no revision.
+    asked = ("rev-parse", "--verify", "--end-of-options", f"{git_revision}^{{commit}}")
+    try:
+        return _git(folder, *asked).strip()
+    except UsageError as error:
+        is_shallow = _git(folder, "rev-parse", "--is-shallow-repository").strip() == "true"
+        error.wanted = "a commit of this clone" + (", which is a shallow one" if is_shallow else "")
+        error.next_command = "git fetch --unshallow" if is_shallow else "git branch --all"
+        raise
+
+
 def _git(folder: Path, *arguments: str) -> str:
     try:
         done = subprocess.run(
@@ -96,6 +111,6 @@ def _git(folder: Path, *arguments: str) -> str:
             "git cannot say what changed",
             ident="IUG-088",
             found=said.strip(),
-            next_command="git diff --name-only REVISION, in the project's folder",
+            next_command="git status",
         ) from error
     return done.stdout

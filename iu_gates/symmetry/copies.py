@@ -1,15 +1,20 @@
 """
 Databases that are made for a trial and dropped after it.
 
-Their names begin with ``iu_gates_symmetry_``, and their comment says who made them and when: what
-a killed run left behind is found by both, and by nobody's session being in it.
+Their names are ``iu_gates_symmetry_``, the number of the run, and a number each; their comment says
+who made them. As long as a run lives, one session of it holds the advisory lock of its number: what
+has such a name and a lock that nobody holds was left behind by a run that was killed.
+
+The name alone has to do until there is a comment: a run may be killed between the two. The comment
+is the same in all of them, as it is part of the catalog that is compared.
 """
 
 from __future__ import annotations
 
-import os
+import itertools
+import re
 import secrets
-import socket
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import Any, Final
@@ -19,15 +24,19 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from iu_gates.errors import RefusedError, UnreachableError
+from iu_gates.symmetry.carry import carry
 
 PREFIX: Final = "iu_gates_symmetry_"
+NAME: Final = re.compile(rf"{PREFIX}(?P<run>[0-9a-f]{{12}})_[0-9]+")
 MADE_BY: Final = "made by iu-gates symmetry"
 APPLICATION: Final = "iu-gates symmetry"
+LOCKS: Final = 0x1A75
+"""The first half of the advisory keys; the second is made of the number of the run."""
 
 
 class Copies:
     """
-    Makes databases on one server, and drops all that it made.
+    Makes databases on one server, and drops all that it made; threads may share it.
 
     Args:
         conninfo: Of a login that may CREATE DATABASE, on any database of the server.
@@ -35,12 +44,16 @@ class Copies:
 
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo
+        self._run = secrets.token_hex(6)
+        self._numbers = itertools.count(1)
         self._made: list[str] = []
+        self._lock = threading.Lock()
+        self._keeper: psycopg.Connection[Any] | None = None
 
     @property
     def server_version(self) -> int:
         """As libpq has it, for instance 180001."""
-        with closing(self._connect()) as conn:
+        with closing(self.connect()) as conn:
             return conn.info.server_version
 
     def make(self, origin: str | None = None) -> str:
@@ -49,14 +62,17 @@ class Copies:
 
         Raises:
             RefusedError: The login may not make databases.
+            psycopg.errors.ObjectInUse: There are sessions in `origin` that are not ours to end.
         """
-        name = f"{PREFIX}{secrets.token_hex(6)}"
+        with self._lock:
+            self._keep()
+            name = f"{PREFIX}{self._run}_{next(self._numbers)}"
+            self._made.append(name)
         template = sql.Identifier(name_of(origin) if origin else "template0")
-        with closing(self._connect()) as conn:
+        with closing(self.connect()) as conn:
             if origin:
                 end_sessions(conn, name_of(origin))
             try:
-                self._made.append(name)
                 conn.execute(
                     sql.SQL("create database {} template {}").format(sql.Identifier(name), template)
                 )
@@ -67,44 +83,48 @@ class Copies:
                     wanted="CREATEDB",
                     next_command="iu-gates symmetry --database-url embedded",
                 ) from error
-            told = f"{MADE_BY}, process {os.getpid()} on {socket.gethostname()}"
-            conn.execute(
-                sql.SQL("comment on database {} is {}").format(
-                    sql.Identifier(name), sql.Literal(told)
-                )
-            )
+            comment = sql.SQL("comment on database {} is {}")
+            conn.execute(comment.format(sql.Identifier(name), sql.Literal(MADE_BY)))
+            if origin:
+                carry(conn, name_of(origin), name)
         return make_conninfo(self._conninfo, dbname=name)
 
     def drop(self, conninfo: str) -> None:
         """Drop a database that was made here, whoever is still in it."""
         name = name_of(conninfo)
-        with closing(self._connect()) as conn:
-            drop_database(conn, name)
-        self._made.remove(name)
+        with closing(self.connect()) as conn:
+            self._drop(conn, name)
+        with self._lock:
+            self._made.remove(name)
 
     def drop_all(self) -> None:
-        """Drop whatever is left of what was made here."""
-        with suppress(UnreachableError), closing(self._connect()) as conn:
+        """Drop whatever is left of what was made here, and end the run."""
+        with suppress(UnreachableError), closing(self.connect()) as conn:
             for name in self._made:
-                drop_database(conn, name)
+                with suppress(psycopg.Error):  # what is left over, `drop_leftovers` drops
+                    self._drop(conn, name)
         self._made.clear()
+        if self._keeper is not None:
+            self._keeper.close()
+            self._keeper = None
 
     def drop_leftovers(self) -> list[str]:
         """Drop what killed runs left behind, and return the names."""
         query = """
             select d.datname from pg_database as d
-            where starts_with(d.datname, %s) and d.datname <> all (%s)
-              and starts_with(coalesce(shobj_description(d.oid, 'pg_database'), ''), %s)
-              and not exists (select from pg_stat_activity as a where a.datname = d.datname)
+            where starts_with(d.datname, %s)
+              and starts_with(coalesce(shobj_description(d.oid, 'pg_database'), %s), %s)
             order by 1
         """
-        with closing(self._connect()) as conn:
-            found = [n for (n,) in conn.execute(query, (PREFIX, self._made, MADE_BY)).fetchall()]
+        with closing(self.connect()) as conn:
+            names = [n for (n,) in conn.execute(query, (PREFIX, MADE_BY, MADE_BY)).fetchall()]
+            found = [n for n in names if (match := NAME.fullmatch(n)) and _is_dead(conn, match)]
             for name in found:
-                drop_database(conn, name)
+                self._drop(conn, name)
         return found
 
-    def _connect(self) -> psycopg.Connection[Any]:
+    def connect(self) -> psycopg.Connection[Any]:
+        """Return a session in the database that the server was named with."""
         try:
             return psycopg.connect(
                 self._conninfo, autocommit=True, application_name=APPLICATION, connect_timeout=10
@@ -116,6 +136,47 @@ class Copies:
                 found=str(error).strip(),
                 next_command="iu-gates symmetry --database-url embedded",
             ) from error
+
+    def _keep(self) -> None:
+        """Hold the lock of this run; take it anew where the session that held it was ended."""
+        if self._keeper is not None:
+            try:
+                self._keeper.execute("select 1")
+            except psycopg.OperationalError:
+                self._keeper.close()
+            else:
+                return
+        self._keeper = self.connect()
+        self._keeper.execute("set idle_session_timeout = 0")
+        self._keeper.execute("select pg_advisory_lock(%s, %s)", (LOCKS, _key(self._run)))
+
+    def _drop(self, conn: psycopg.Connection[Any], name: str) -> None:
+        try:
+            drop_database(conn, name)
+        except (psycopg.errors.ObjectInUse, psycopg.errors.WrongObjectType):
+            self._free(conn, name)
+            drop_database(conn, name)
+
+    def _free(self, conn: psycopg.Connection[Any], name: str) -> None:
+        """Remove what a revision may have left that keeps its database from being dropped."""
+        identifier = sql.Identifier(name)
+        conn.execute(sql.SQL("alter database {} is_template false").format(identifier))
+        there = make_conninfo(self._conninfo, dbname=name)
+        with psycopg.connect(there, autocommit=True, application_name=APPLICATION) as inside:
+            for statement in inside.execute(_HELD_BY).fetchall():
+                inside.execute(statement[0])
+
+
+_HELD_BY: Final = """
+    select format('rollback prepared %L', gid) from pg_prepared_xacts
+    where database = current_database()
+    union all
+    select format(step, s.subname) from pg_subscription as s cross join unnest(array[
+        'alter subscription %I disable',
+        'alter subscription %I set (slot_name = none)',
+        'drop subscription %I']) as step
+    where s.subdbid = (select oid from pg_database where datname = current_database())
+"""
 
 
 @contextmanager
@@ -134,14 +195,37 @@ def name_of(conninfo: str) -> str:
 
 
 def end_sessions(conn: psycopg.Connection[Any], database: str) -> None:
-    """End the sessions in a database of ours: it cannot be copied with one in it."""
+    """
+    End the sessions in a database of ours: it cannot be copied with one in it.
+
+    Those of other roles only as a superuser. Autovacuum makes room by itself.
+    """
     conn.execute(
-        "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = %s",
+        "select pg_terminate_backend(a.pid, 5000)"
+        " from pg_stat_activity as a join pg_roles as r on r.rolname = current_user"
+        " where a.datname = %s and a.backend_type = 'client backend'"
+        " and (r.rolsuper or a.usesysid = r.oid)",
         (database,),
     )
 
 
 def drop_database(conn: psycopg.Connection[Any], name: str) -> None:
-    """Drop a database, with the sessions, slots and subscriptions that hold it."""
+    """Drop a database, with the sessions that are in it."""
     identifier = sql.Identifier(name)
     conn.execute(sql.SQL("drop database if exists {} with (force)").format(identifier))
+
+
+def _key(run: str) -> int:
+    """Return the second half of a run's advisory key: an integer of 32 bits with its sign."""
+    return int.from_bytes(bytes.fromhex(run[:8]), "big", signed=True)
+
+
+def _is_dead(conn: psycopg.Connection[Any], name: re.Match[str]) -> bool:
+    """Tell whether nobody, in whatever database, holds the lock of the run that made it."""
+    # pg_locks shows the halves of a key without their signs.
+    query = (
+        "select from pg_locks where locktype = 'advisory' and objsubid = 2"
+        " and classid = %s::oid and objid = %s::oid"
+    )
+    key = int(name["run"][:8], 16)
+    return conn.execute(query, (str(LOCKS), str(key))).fetchone() is None

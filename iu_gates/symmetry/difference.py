@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import unified_diff
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ class Difference:
             and then `before` and `after` are True and False or the other way round.
         before: A JSON value.
         after: A JSON value.
+        whole: All attributes of the object, as they were before; of a new one, as they are.
     """
 
     kind: str
@@ -34,6 +35,7 @@ class Difference:
     attribute: str
     before: Any
     after: Any
+    whole: Attributes | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         """Return one line, or a diff where one of the values has several."""
@@ -53,13 +55,14 @@ def compare(
     """Yield the differences between an object's two states; None where there is no such object."""
     if before is None or after is None:
         if kind != "column order":  # the table or each column says it already
-            yield Difference(kind, identity, EXISTS, before is not None, after is not None)
+            is_new = after is not None
+            yield Difference(kind, identity, EXISTS, not is_new, is_new, before or after)
         return
     if kind == "column order":
         before, after = _common(before, after), _common(after, before)
     for name in sorted(before.keys() | after.keys()):
         if before.get(name) != after.get(name):
-            yield Difference(kind, identity, name, before.get(name), after.get(name))
+            yield Difference(kind, identity, name, before.get(name), after.get(name), before)
 
 
 def _common(columns: Attributes, others: Attributes) -> Attributes:

@@ -5,10 +5,12 @@ A run for machines: JSON values, JUnit XML, SARIF 2.1.0, GitHub's annotations, M
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 from iu_gates import __version__
@@ -69,10 +71,10 @@ def lines(result: Result) -> Iterator[str]:
         yield result.why
     if result.failure is not None:
         yield str(result.failure)
-    for difference in result.differences:
+    for difference in advice.drop_parts(result.differences):
         yield str(difference)
         if said := advice.line(difference):
-            yield f"    downgrade() lacks: {said}"
+            yield f"    downgrade() lacks: {said}".replace("\n", "\n                       ")
     for rows in result.rows:
         yield str(rows)
     if result.noise:
@@ -86,6 +88,8 @@ def to_dict(report: Report) -> dict[str, Any]:
         "server_version": report.run.server_version,
         "seconds": round(report.run.seconds, 3),
         "left_out": list(report.run.left_out),
+        "restored": list(report.run.restored),
+        "cached": list(report.run.cached),
         "fixed": list(report.fixed),
         "revisions": [_result(report, r) for r in report.run.results],
         "walk": _result(report, report.run.walk) if report.run.walk else None,
@@ -95,6 +99,7 @@ def to_dict(report: Report) -> dict[str, Any]:
 def _result(report: Report, result: Result) -> dict[str, Any]:
     known = report.known(result)
     failure = result.failure
+    wholes = advice.drop_parts(result.differences)
     return {
         "revision": result.revision.name,
         "file": report.path(result),
@@ -119,7 +124,7 @@ def _result(report: Report, result: Result) -> dict[str, Any]:
                 "before": d.before,
                 "after": d.after,
                 "means": advice.meaning(d),
-                "downgrade": advice.line(d),
+                "downgrade": advice.line(d) if any(d is w for w in wholes) else "",
             }
             for d in result.differences
         ],
@@ -148,7 +153,7 @@ def to_junit(report: Report) -> str:
         counts["tests"] += 1
         if known := report.known(result):
             counts["skipped"] += 1
-            ET.SubElement(case, "skipped", message=f"known: {known.reason}")
+            ET.SubElement(case, "skipped", message=_clean(f"known: {known.reason}"))
         elif not result.passed:
             name = "error" if result.outcome == "cannot judge" else "failure"
             counts["errors" if name == "error" else "failures"] += 1
@@ -166,8 +171,9 @@ def to_github(report: Report) -> str:
     said = []
     for result in report.failures:
         title = _property(f"{result.outcome}: {result.revision.name}")
-        where = _property(report.path(result))
-        said.append(f"::error file={where},title={title}::{_data(chr(10).join(lines(result)))}\n")
+        path = report.path(result)
+        where = f"file={_property(path)}," if path else ""
+        said.append(f"::error {where}title={title}::{_data(chr(10).join(lines(result)))}\n")
     return "".join(said)
 
 
@@ -211,10 +217,12 @@ def to_markdown(report: Report) -> str:
         outcomes[name] = outcomes.get(name, 0) + 1
     said += [f"| {name} | {number} |" for name, number in outcomes.items()]
     for result in report.failures:
-        said += ["", f"**`{result.revision.name}`** {result.outcome} {_code(report.path(result))}"]
+        name = _code(result.revision.name)
+        said += ["", f"**{name}** {result.outcome} {_code(report.path(result))}"]
         found = list(lines(result))
         more = [f"… and {len(found) - MOST_ROWS} more"] if len(found) > MOST_ROWS else []
-        said += ["", "````text", *found[:MOST_ROWS], *more, "````"]
+        fence = _fence(found)
+        said += ["", f"{fence}text", *found[:MOST_ROWS], *more, fence]
     if report.fixed:
         said += ["", f"Fixed, to be taken out of the baseline: {', '.join(report.fixed)}"]
     return "\n".join(said) + "\n"
@@ -223,19 +231,29 @@ def to_markdown(report: Report) -> str:
 def _location(report: Report, result: Result) -> Mapping[str, Any]:
     return {
         "physicalLocation": {
-            "artifactLocation": {"uri": Path(report.path(result)).as_posix()},
+            "artifactLocation": {"uri": quote(Path(report.path(result)).as_posix())},
             "region": {"startLine": 1},
         }
     }
 
 
+def _fence(found: Sequence[str]) -> str:
+    """Return a fence that nothing in the findings ends."""
+    longest = max((len(run) for run in re.findall("`+", "\n".join(found))), default=0)
+    return "`" * max(4, longest + 1)
+
+
 def _code(text: str) -> str:
-    return f"`{text}`" if text else ""
+    ticks = "``" if "`" in text else "`"
+    return f"{ticks}{text}{ticks}" if text else ""
 
 
 def _clean(text: str) -> str:
     """Take out what XML cannot hold."""
-    return "".join(c if c in "\t\n" or c >= " " else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return _NO_XML.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+_NO_XML: Final = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def _data(text: str) -> str:

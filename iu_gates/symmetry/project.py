@@ -10,24 +10,27 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
-from urllib.parse import quote, quote_plus
 
 from psycopg.conninfo import conninfo_to_dict
 
 from iu_gates.errors import IuGatesError, UsageError
+from iu_gates.symmetry import hiding
 
 TAIL_BYTES: Final = 4000
 STARTS_WITHIN_SECONDS: Final = 60.0
 ENDS_WITHIN_SECONDS: Final = 0.5
+LOOKS_EVERY_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,21 +117,23 @@ class Project:
         section: Of the ini file.
         folder: The working directory of its process.
         driver: SQLAlchemy's name of dialect and driver in the URL, such as
-            ``postgresql+asyncpg``.
+            ``postgresql+asyncpg``; "" is the best that `python` has.
         url_variables: Environment variables that get the URL.
         x_arguments: As ``alembic -x``; ``{url}`` stands for the URL.
         step_seconds: A step that takes longer is ended.
         python: The interpreter that has what the project needs.
+        plain_env: Do what the plainest ``env.py`` does; the project's own is not run.
     """
 
     config_file: Path
     section: str = "alembic"
     folder: Path = field(default_factory=Path.cwd)
-    driver: str = "postgresql+psycopg"
+    driver: str = ""
     url_variables: tuple[str, ...] = ()
     x_arguments: tuple[str, ...] = ()
     step_seconds: float = 300.0
     python: str = sys.executable
+    plain_env: bool = False
 
 
 class Runner:
@@ -138,7 +143,9 @@ class Runner:
         self._project = project
         self._process: subprocess.Popen[bytes] | None = None
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  closed with the runner
+        self._read = tempfile.TemporaryFile()  # noqa: SIM115  as above
         self._rest = b""
+        self._is_over = False
 
     def __enter__(self) -> Self:
         return self
@@ -151,6 +158,7 @@ class Runner:
     ) -> None:
         self._end()
         self._said.close()
+        self._read.close()
 
     def list_revisions(self, conninfo: str) -> Listing:
         """
@@ -166,7 +174,7 @@ class Runner:
                 ident="IUG-090",
                 found=str(answer),
                 wanted="an alembic.ini whose script_location holds env.py and versions",
-                next_command="alembic history, in that folder and environment",
+                next_command="alembic history",
                 facts={"output": answer.output},
             )
         found = [
@@ -185,9 +193,22 @@ class Runner:
                 f'"{self._project.config_file}" leads to no revision',
                 ident="IUG-090",
                 wanted="a script_location with versions in it",
-                next_command="alembic history, in that folder and environment",
+                next_command="alembic history",
             )
         return Listing(sort_by_need(found), _home(answer))
+
+    def abort(self) -> None:
+        """End its process, from whatever thread; steps that are under way or to come fail."""
+        self._is_over = True
+        if (process := self._process) is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """What its processes have read so far, as `iu_gates.symmetry.recorder` writes it down."""
+        written = os.pread(self._read.fileno(), os.fstat(self._read.fileno()).st_size, 0)
+        return frozenset(written.decode("utf-8", "surrogateescape").splitlines())
 
     def step(self, direction: str, revision: str, conninfo: str) -> Home | Failure:
         """Go one step on a database; `direction` is "up" or "down"."""
@@ -196,15 +217,7 @@ class Runner:
 
     def _request(self, what: str, revision: str, conninfo: str) -> dict[str, Any] | Failure:
         address = {k: str(v) for k, v in conninfo_to_dict(conninfo).items() if v is not None}
-        url = make_url(self._project.driver, address)
-        request = {
-            "do": what,
-            "revision": revision,
-            "database": address,
-            "url": url,
-            "variables": {"url": url},
-            "environment": dict.fromkeys(self._project.url_variables, url),
-        }
+        request = {"do": what, "revision": revision, "database": address}
         return self._ask(request, self._project.step_seconds, address.get("password", ""))
 
     def _ask(
@@ -236,47 +249,54 @@ class Runner:
         return self._scrubbed(failure, password)
 
     def _scrubbed(self, failure: Failure, password: str) -> Failure:
-        """Add what the process printed, and take the password out of everything."""
-        self._said.seek(0, os.SEEK_END)
-        self._said.seek(max(0, self._said.tell() - TAIL_BYTES))
+        """Add what the process printed, and take what is secret out of everything."""
+        size = self._said.seek(0, os.SEEK_END)
+        self._said.seek(max(0, size - TAIL_BYTES))
         output = self._said.read().decode("utf-8", "replace")
-
-        # As it is, and as a URL has it: SQLAlchemy and libpq quote it each in their own way.
-        forms = {password, quote(password, safe=""), quote_plus(password), quote(password)} - {""}
-
-        def hide(text: str) -> str:
-            for form in sorted(forms, key=len, reverse=True):
-                text = text.replace(form, "***")
-            return text
-
-        return Failure(
-            failure.kind,
-            hide(failure.message),
-            failure.sqlstate,
-            failure.at,
-            failure.is_refusal,
-            hide(output),
+        if size > TAIL_BYTES:
+            output = output.partition("\n")[2]  # half a line may be half a secret
+        secrets = hiding.list_secrets(password, self._project.config_file, self._project.folder)
+        return replace(
+            failure,
+            message=hiding.hide(failure.message, secrets),
+            output=hiding.hide(output, secrets),
         )
 
     def _start(self) -> subprocess.Popen[bytes]:
+        if self._is_over:
+            raise BrokenPipeError
         project = self._project
-        # By path, and without its folder in sys.path: the project's modules may have our names.
-        program = "import runpy, sys; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
+        # By path, and without folders in sys.path: the project's modules may have our names, and
+        # those of the standard library.
+        program = (
+            "import sys; sys.path[:] = filter(None, sys.path); pop = sys.argv.pop; import runpy;"
+            " runpy.run_path(pop(1))['record'](int(pop(1)));"
+            " runpy.run_path(pop(1), run_name='__main__')"
+        )
+        options = {
+            "config": str(project.config_file.absolute()),
+            "section": project.section,
+            "driver": project.driver,
+            "url_variables": project.url_variables,
+            "x": project.x_arguments,
+            "plain_env": project.plain_env,
+        }
         self._process = subprocess.Popen(
             [
                 project.python,
                 "-c",
                 program,
+                str(Path(__file__).with_name("recorder.py")),
+                str(self._read.fileno()),
                 str(Path(__file__).with_name("child.py")),
-                str(project.config_file.absolute()),
-                project.section,
-                *project.x_arguments,
+                json.dumps(options),
             ],
             cwd=project.folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
             start_new_session=True,
+            pass_fds=(self._read.fileno(),),
         )
         self._rest = b""
         # Its own start is no part of a step's time.
@@ -288,8 +308,13 @@ class Runner:
         deadline = time.monotonic() + seconds
         while b"\n" not in self._rest:
             left = deadline - time.monotonic()
-            if left <= 0 or not select.select([process.stdout], [], [], left)[0]:
+            if left <= 0:
                 raise TimeoutError
+            if not select.select([process.stdout], [], [], min(left, LOOKS_EVERY_SECONDS))[0]:
+                # What it started may hold the pipe open after it.
+                if process.poll() is not None:
+                    raise EOFError
+                continue
             chunk = os.read(process.stdout.fileno(), 65536)
             if not chunk:
                 raise EOFError
@@ -308,11 +333,11 @@ class Runner:
                     pipe.close()
                 except BrokenPipeError:
                     continue
-        try:
-            return process.wait(ENDS_WITHIN_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            return process.wait()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(ENDS_WITHIN_SECONDS)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # with whatever it has started
+        return process.wait()
 
 
 def _home(answer: Mapping[str, Any]) -> Home:
@@ -329,23 +354,3 @@ def sort_by_need(revisions: Sequence[Revision]) -> tuple[Revision, ...]:
             raise IuGatesError(f"revisions need one another in a circle: {', '.join(left)}")
         done[ready[0].name] = left.pop(ready[0].name)
     return tuple(done.values())
-
-
-def make_url(driver: str, address: Mapping[str, str]) -> str:
-    """Return SQLAlchemy's URL of a database; a unix socket's folder goes into the query."""
-    from sqlalchemy.engine import URL  # noqa: PLC0415  costs a tenth of a second
-
-    host = address.get("host", "")
-    is_socket = host.startswith("/")
-    url = URL.create(
-        driver,
-        username=address.get("user"),
-        password=address.get("password"),
-        host=None if is_socket else host or None,
-        port=int(address["port"]) if "port" in address and not is_socket else None,
-        database=address.get("dbname"),
-        query={"host": host, **({"port": address["port"]} if "port" in address else {})}
-        if is_socket
-        else {},
-    )
-    return url.render_as_string(hide_password=False)

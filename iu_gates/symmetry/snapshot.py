@@ -69,11 +69,15 @@ KINDS: Final = (
     "text search configuration",
     "publication",
     "subscription",
+    "large object",
     "privilege",
     "comment",
     "security label",
 )
 """What is looked at, in the order of a readable report: one file in ``queries/`` each."""
+
+PROLOGUE: Final = ("kept", "member", "place", "relation")
+"""What the queries start from, each on what stands before it."""
 
 Key = tuple[str, str]
 
@@ -144,10 +148,9 @@ def settled(
 
 def _query(kind: str) -> bytes:
     """Return the query for a kind, with what all of them start from in front."""
-    return b"with kept as (%b), member as (%b), relation as (%b) select * from (%b) listed" % (
-        _text("prologue/kept"),
-        _text("prologue/member"),
-        _text("prologue/relation"),
+    first = [b"%b as (%b)" % (name.encode(), _text(f"prologue/{name}")) for name in PROLOGUE]
+    return b"with %b select * from (%b) listed" % (
+        b", ".join(first),
         _text(kind.replace(" ", "_")),
     )
 

@@ -62,3 +62,26 @@ def test_one_test_a_revision_beside_the_projects_own(
     code, out = run_pytest(folder, "--symmetry", "--symmetry-config", "nowhere.ini")
     assert code != 0
     assert "IUG-090" in out
+
+
+def test_workers_of_xdist_try_the_revisions_once(
+    servers: Servers, major: int, tmp_path: Path
+) -> None:
+    """
+    With two processes each test has its verdict, and one of them tried the revisions for both.
+    """
+    folder = tmp_path / "project"
+    make_project(folder, PROJECT)
+    url = servers.get(major).conninfo()
+    (folder / "pytest.ini").write_text(f"[pytest]\nsymmetry_database_url = {url}\n")
+    env = folder / "migrations" / "env.py"
+    env.write_text(f"print('env', file=open({str(tmp_path / 'runs')!r}, 'a'))\n" + env.read_text())
+    assert run_pytest(folder, "--symmetry", "-q")[0] == 1
+    alone = (tmp_path / "runs").read_text().count("env")
+
+    line = ("--symmetry", "-q", "-p", "xdist", "-n", "2", f"--basetemp={tmp_path / 'base'}")
+    code, out = run_pytest(folder, *line)
+
+    assert (code, "2 failed, 1 passed" in out) == (1, True), out
+    both = (tmp_path / "runs").read_text().count("env") - alone
+    assert both == alone + 1, "the second one lists them, and nothing else"

@@ -6,13 +6,10 @@ from typing import Any
 
 import pytest
 
+from iu_gates.backup.restoring import is_only_newer_setting
 from iu_gates.errors import GateError
 from iu_gates.rehearsal.place import require_able
-from iu_gates.rehearsal.restore import (
-    LEFT_OUT,
-    describe_failure,
-    is_only_newer_setting,
-)
+from iu_gates.rehearsal.restore import LEFT_OUT, describe_failure
 
 ABLE = {"login": "me", "in_recovery": False, "major": 16, "may_create": True}
 REASON = 'unrecognized configuration parameter "transaction_timeout"'
@@ -92,11 +89,11 @@ def test_any_other_error_is_one(said: list[str]) -> None:
     ("said", "remedy"),
     [
         ('ERROR:  role "app" does not exist', 'create role "app" nologin'),
-        ('ERROR:  extension "postgis" is not available', "install that extension"),
-        ("ERROR:  permission denied for schema public", "as a superuser"),
-        ("ERROR:  must be owner of extension x", "as a superuser"),
-        ('ERROR:  could not extend file "x": No space left on device', "has room"),
-        ("ERROR:  something else", "docs/gates/rehearsal.md"),
+        ('ERROR:  extension "postgis" is not available', "pg_available_extensions"),
+        ("ERROR:  permission denied for schema public", "IU_GATES_REHEARSAL_URL"),
+        ("ERROR:  must be owner of extension x", "IU_GATES_REHEARSAL_URL"),
+        ('ERROR:  could not extend file "x": No space left on device', "IU_GATES_REHEARSAL_URL"),
+        ("ERROR:  something else", "iu-gates rehearse"),
     ],
 )
 def test_failed_restore_says_what_mends_it(said: str, remedy: str) -> None:

@@ -17,6 +17,7 @@ from iu_gates.symmetry.project import Failure, Revision
 from iu_gates.symmetry.trial import Run
 from iu_gates.symmetry.verdict import Result, RowsFinding
 
+WALK = Revision("base ← heads", (), (), (), "", Path())
 TYPE_LEFT = Difference("type", "public.color", "exists", before=False, after=True)
 
 
@@ -150,6 +151,44 @@ def test_baseline_excuses_what_it_lists_and_nothing_else(
     assert [failed.revision.name for failed in known.failures] == ["left"]
 
 
+def test_names_and_findings_break_no_format(report: Report, tmp_path: Path) -> None:
+    """
+    Spaces, backticks, pipes, line ends and what XML cannot hold, in names, paths and findings.
+    """
+    odd = "a`b|c ````\x00\ud800\uffff d,e:f"
+    path = tmp_path / "a b`c.py"
+    path.write_text("")
+    revision = Revision("x`|y", (), (), (), "", path)
+    result = Result(revision, "asymmetric", odd)
+    run = replace(report.run, results=(result,), walk=replace(result, revision=WALK))
+    strange = replace(report, run=run)
+
+    ET.fromstring(formats.to_junit(strange))  # noqa: S314  our own text
+    (seen,) = json.loads(formats.to_sarif(strange))["runs"]
+    place = seen["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]
+    assert place == {"uri": "a%20b%60c.py"}
+    assert seen["results"][1]["locations"] == []
+    text = formats.to_markdown(strange)
+    assert "**``x`|y``**" in text
+    assert text.count("`````") == 4, "longer than what is in them"
+    annotations = formats.to_github(strange).splitlines()
+    assert len(annotations) == 2
+    assert annotations[1].startswith("::error title=asymmetric%3A base")
+
+
+def test_baseline_of_a_part_keeps_the_rest(run: Run, report: Report, tmp_path: Path) -> None:
+    """
+    Written anew when only some revisions were tried, it keeps what was known of the others.
+    """
+    path = tmp_path / "known.json"
+    baseline.write(path, report.results(), report.baseline)
+    mended = replace(run.results[1], outcome="symmetric")
+    known = baseline.read(path)
+    assert baseline.write(path, [mended], known, is_whole=False) == 3
+    assert sorted(baseline.read(path).entries) == ["bad", "dark", "rows"]
+    assert baseline.write(path, [mended], known) == 0
+
+
 def test_baseline_keeps_reasons_written_by_hand(report: Report, tmp_path: Path) -> None:
     """
     Writing the file anew keeps what somebody has put down as the reason.
@@ -228,14 +267,17 @@ def test_range_is_both_ends_and_what_lies_between() -> None:
         ),
         (
             Difference("column", "public.t.c", "type", "integer", "bigint"),
-            "op.execute('alter table public.t alter column c type integer')",
+            "op.execute('alter table public.t alter column c type integer using c::integer')",
         ),
         (
             Difference("column", "public.t.c", "default", None, "1"),
             "op.execute('alter table public.t alter column c drop default')",
         ),
         (Difference("table", "public.t", "exists", True, False), ""),  # noqa: FBT003
-        (Difference("comment", "table public.t", "text", "a", "b"), ""),
+        (
+            Difference("comment", "table public.t", "text", "a", "b"),
+            "op.execute(\"comment on table public.t is 'a'\")",
+        ),
     ],
 )
 def test_line_for_downgrade_is_derived_or_not_given(difference: Difference, line: str) -> None:

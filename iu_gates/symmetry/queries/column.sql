@@ -3,6 +3,7 @@
 select
     format('%s.%I', r.ident, a.attname) as identity,
     jsonb_build_object(
+        'of type', r.relkind = 'c',
         'type', format_type(a.atttypid, a.atttypmod),
         'collation', case
             when a.attcollation <> t.typcollation then a.attcollation::regcollation::text
@@ -11,6 +12,7 @@ select
             when not a.attnotnull then 'no'
             when not n.convalidated then 'not valid'
             when n.connoinherit then 'no inherit'
+            when n.conislocal and n.coninhcount > 0 then 'local'
             else 'yes'
         end,
         'default', pg_get_expr(d.adbin, d.adrelid),

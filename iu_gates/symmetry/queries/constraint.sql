@@ -3,6 +3,7 @@
 select
     format('%s.%I', coalesce(r.ident, c.contypid::regtype::text), c.conname) as identity,
     jsonb_build_object(
+        'on domain', c.contypid <> 0,
         'definition', pg_get_constraintdef(c.oid),
         'validated', c.convalidated,
         'enforced', coalesce((to_jsonb(c) ->> 'conenforced')::boolean, true),
@@ -11,10 +12,11 @@ select
         'no inherit', c.connoinherit,
         'local', c.conislocal,
         'parents', c.coninhcount,
-        'triggers enabled', (
-            select jsonb_agg(distinct g.tgenabled)
+        -- Of its own triggers, those that do not fire as usual.
+        'trigger states', (
+            select jsonb_agg(distinct format('%s: %s', g.tgrelid::regclass, g.tgenabled))
             from pg_trigger g
-            where g.tgconstraint = c.oid
+            where g.tgconstraint = c.oid and g.tgenabled <> 'O'
         )
     ) as attributes
 from pg_constraint c

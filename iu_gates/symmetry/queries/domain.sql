@@ -4,7 +4,7 @@ select
         'owner', pg_get_userbyid(t.typowner),
         'type', format_type(t.typbasetype, t.typtypmod),
         'not null', t.typnotnull,
-        'default', t.typdefault,
+        'default', coalesce(pg_get_expr(t.typdefaultbin, 0), t.typdefault),
         'collation', nullif(t.typcollation, 0)::regcollation::text
     ) as attributes
 from pg_type t

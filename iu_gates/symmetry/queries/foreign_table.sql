@@ -9,6 +9,10 @@ select
             select jsonb_agg(i.inhparent::regclass::text order by i.inhseqno)
             from pg_inherits i
             where i.inhrelid = r.oid
+        ),
+        'detach pending', exists (
+            select from pg_inherits i
+            where i.inhrelid = r.oid and i.inhdetachpending
         )
     ) as attributes
 from relation r

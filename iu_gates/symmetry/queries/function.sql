@@ -32,6 +32,16 @@ select
         'transforms', (
             select jsonb_agg(format_type(y, null) order by format_type(y, null))
             from unnest(p.protrftypes) y
+        ),
+        'depends on extension', (
+            select jsonb_agg(e.extname order by e.extname)
+            from pg_depend x
+            join pg_extension e on e.oid = x.refobjid
+            where
+                x.classid = 'pg_proc'::regclass
+                and x.objid = p.oid
+                and x.refclassid = 'pg_extension'::regclass
+                and x.deptype = 'x'
         )
     ) as attributes
 from pg_proc p

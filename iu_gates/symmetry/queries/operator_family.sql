@@ -4,7 +4,11 @@ select
         'owner', pg_get_userbyid(f.opfowner),
         'operators', (
             select jsonb_agg(format('%s %s %s %s', o.amopstrategy, o.amopopr::regoperator,
-                o.amoppurpose, (select s.opfname from pg_opfamily s where s.oid = o.amopsortfamily))
+                o.amoppurpose, (
+                    select format('%s.%I', s.opfnamespace::regnamespace, s.opfname)
+                    from pg_opfamily s
+                    where s.oid = o.amopsortfamily
+                ))
                 order by o.amopstrategy, o.amopopr::regoperator::text)
             from pg_amop o
             where o.amopfamily = f.oid

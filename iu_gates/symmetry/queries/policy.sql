@@ -12,4 +12,4 @@ select
         'check', pg_get_expr(p.polwithcheck, p.polrelid)
     ) as attributes
 from pg_policy p
-join relation r on r.oid = p.polrelid
+join place r on r.oid = p.polrelid

@@ -1,8 +1,81 @@
 -- What differs from the owner's and PUBLIC's default, so that NULL is the default and a privilege
--- that only a newer PostgreSQL knows makes no difference.
-with object as (
-    select 'schema ' || n.ident as identity, n.nspacl as acl, acldefault('n', n.nspowner) as usual
+-- that only a newer PostgreSQL knows makes no difference; of what initdb or an extension made, what
+-- differs from what it gave (of the information schema that is not known).
+with given as (
+    select
+        'pg_class'::regclass as classid,
+        c.oid as objid,
+        0 as objsubid,
+        c.relacl as acl,
+        acldefault(case when c.relkind = 'S' then 's' else 'r' end::"char", c.relowner) as usual,
+        c.relnamespace as home
+    from pg_class c
+    where c.relacl is not null
+    union all
+    select 'pg_class'::regclass, c.oid, a.attnum, a.attacl, acldefault('c', c.relowner), c.relnamespace
+    from pg_attribute a
+    join pg_class c on c.oid = a.attrelid
+    where a.attacl is not null
+    union all
+    select 'pg_proc'::regclass, p.oid, 0, p.proacl, acldefault('f', p.proowner), p.pronamespace
+    from pg_proc p
+    where p.proacl is not null
+    union all
+    select 'pg_type'::regclass, t.oid, 0, t.typacl, acldefault('T', t.typowner), t.typnamespace
+    from pg_type t
+    where t.typacl is not null
+    union all
+    select 'pg_namespace'::regclass, n.oid, 0, n.nspacl, acldefault('n', n.nspowner), n.oid
+    from pg_namespace n
+    where n.nspacl is not null
+),
+
+regiven as materialized (
+    select g.classid, g.objid, g.objsubid, g.acl, coalesce(i.initprivs, g.usual) as usual
+    from given g
+    join pg_namespace n on n.oid = g.home
+    left join pg_init_privs i
+        on i.classoid = g.classid and i.objoid = g.objid and i.objsubid = g.objsubid
+    where
+        g.acl is distinct from i.initprivs
+        and (
+            n.nspname = 'pg_catalog'
+            or (
+                n.oid in (select k.oid from kept k)
+                and exists (
+                    select from member m
+                    where m.classid = g.classid and m.objid = g.objid
+                )
+            )
+        )
+),
+
+object as (
+    select
+        case g.classid
+            when 'pg_class'::regclass then
+                case
+                    when g.objsubid > 0 then 'column '
+                    when c.relkind = 'S' then 'sequence '
+                    else 'table '
+                end || c.oid::regclass || coalesce('.' || quote_ident(a.attname), '')
+            when 'pg_proc'::regclass then 'function ' || g.objid::regprocedure
+            when 'pg_type'::regclass then 'type ' || g.objid::regtype
+            else 'schema ' || g.objid::regnamespace
+        end as identity,
+        g.acl,
+        g.usual
+    from regiven g
+    left join pg_class c on g.classid = 'pg_class'::regclass and c.oid = g.objid
+    left join pg_attribute a
+        on a.attrelid = c.oid and a.attnum = g.objsubid and g.objsubid > 0
+    union all
+    select 'schema ' || n.ident, n.nspacl, acldefault('n', n.nspowner)
     from kept n
+    where not exists (
+        select from member m
+        where m.classid = 'pg_namespace'::regclass and m.objid = n.oid
+    )
     union all
     select
         case when r.relkind = 'S' then 'sequence ' else 'table ' end || r.ident,
@@ -32,7 +105,6 @@ with object as (
     union all
     select format('language %I', l.lanname), l.lanacl, acldefault('l', l.lanowner)
     from pg_language l
-    where l.lanispl
     union all
     select format('foreign data wrapper %I', w.fdwname), w.fdwacl, acldefault('F', w.fdwowner)
     from pg_foreign_data_wrapper w

@@ -25,7 +25,7 @@ select
                 )
             ))
             from pg_publication_rel t
-            join relation r on r.oid = t.prrelid
+            join place r on r.oid = t.prrelid
             where t.prpubid = p.oid
         )
     ) as attributes

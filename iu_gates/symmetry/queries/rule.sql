@@ -5,5 +5,5 @@ select
         'enabled', w.ev_enabled
     ) as attributes
 from pg_rewrite w
-join relation r on r.oid = w.ev_class
+join place r on r.oid = w.ev_class
 where w.rulename <> '_RETURN'

@@ -15,7 +15,11 @@ select
                 format_type(g.rngsubtype, null),
                 format_type(g.rngmultitypid, null),
                 nullif(g.rngcollation, 0)::regcollation::text,
-                (select c.opcname from pg_opclass c where c.oid = g.rngsubopc),
+                (
+                    select format('%s.%I', c.opcnamespace::regnamespace, c.opcname)
+                    from pg_opclass c
+                    where c.oid = g.rngsubopc
+                ),
                 g.rngcanonical::text,
                 g.rngsubdiff::text
             )

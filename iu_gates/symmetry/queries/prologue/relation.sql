@@ -1,8 +1,7 @@
 -- Everything in pg_class that is looked at.
-select c.*, format('%s.%I', n.ident, c.relname) as ident
-from pg_class c
-join kept n on n.oid = c.relnamespace
+select p.*
+from place p
 where not exists (
     select from member m
-    where m.classid = 'pg_class'::regclass and m.objid = c.oid
+    where m.classid = 'pg_class'::regclass and m.objid = p.oid
 )
