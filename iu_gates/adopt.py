@@ -25,10 +25,12 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import quote
 
+import psycopg
 from psycopg import sql
 
-from iu_gates import config, db, lanes, ledger, locks, mending, site
+from iu_gates import config, db, lanes, ledger, locks, mending, refusals, site
 from iu_gates.config import Settings
 from iu_gates.db import Conn
 from iu_gates.errors import GateError, RefusedError
@@ -48,7 +50,7 @@ SWITCH_OFF: Final = (
     "update {schema}.iu_runtime_gate set gate_value = 'false';"
     " update {schema}.iu_outbound_route set dry_run = true"
 )
-NEXT: Final = "iu-gates adopt --sql > mend.sql; read it; psql -f mend.sql; iu-gates adopt"
+NEXT: Final = "iu-gates adopt --sql > mend.sql"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +88,15 @@ def adopt(settings: Settings) -> Adoption:
     Record what stands, if it is what the revisions give.
 
     Raises:
-        RefusedError: Something differs, a switch is on, or nothing of ours stands.
+        RefusedError: Something differs, a switch is on, nothing of ours stands, or the login
+            may not make what is compared with.
         GateError: The host does not meet the contract.
         LockHeldError: A walk is at work.
     """
-    with db.connect(settings, "adopt") as conn:
+    with (
+        refusals.recorded(settings, "adopt"),
+        db.connect(settings, "adopt") as conn,
+    ):
         site.require_home(conn, settings)
         with site.walk_lock(settings, "adopt"):
             if applied := lanes.list_applied(conn):
@@ -113,7 +119,12 @@ def _compare(conn: Conn, settings: Settings) -> Comparison:
     """Make what the revisions give, read both, and take all of it back."""
     names = _fetch_names(conn, settings)
     with conn.transaction(force_rollback=True):
-        stages = _make(conn, settings, names)
+        try:
+            # A savepoint: after it who may do it can still be asked.
+            with conn.transaction():
+                stages = _make(conn, settings, names)
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise _no_right(conn, error) from error
         _create(conn, "018_catalog.sql", _variables(settings.schema, names))
         stands = _read(conn, settings.schema)
         control = _differ(_read(conn, f"iu_gates{CONTROL}"), _read(conn, "iu_gates"))
@@ -123,6 +134,19 @@ def _compare(conn: Conn, settings: Settings) -> Comparison:
     if "060" in revisions and not found:
         found = list(_differ_rows(conn, settings, names))
     return Comparison(revisions, wanted, tuple(found))
+
+
+def _no_right(conn: Conn, error: psycopg.Error) -> RefusedError:
+    login = db.fetch_one(conn, db.load("adopt_login"))["login"]
+    return RefusedError(
+        "this login cannot make what the objects are compared with",
+        ident="IUG-101",
+        found=error.diag.message_primary,
+        wanted=f'the right to make schemas, and to rename iu_gates: login "{login}" has it',
+        means="nothing was changed; what is made to compare with is rolled back in any case",
+        next_command=f"iu-gates adopt --database-url postgresql://{quote(login)}@host/database",
+        more=MORE,
+    )
 
 
 def _fetch_names(conn: Conn, settings: Settings) -> dict[str, Any]:
@@ -283,7 +307,8 @@ def _require_equal(found: tuple[Drift, ...]) -> None:
         ident="IUG-048",
         found="; ".join(texts),
         wanted="the objects of the revisions, and no others of ours",
-        means="nothing was changed; a step would not know what it stands on",
+        means="a step would not know what it stands on; nothing was changed. Read mend.sql, run it"
+        " with psql -f, then adopt again",
         next_command=NEXT,
         more=MORE,
         facts={"found": texts},

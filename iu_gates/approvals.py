@@ -5,7 +5,7 @@ from __future__ import annotations
 from iu_gates import db, refusals
 from iu_gates.config import Settings
 from iu_gates.db import Conn
-from iu_gates.errors import GateError, RefusedError, UsageError
+from iu_gates.errors import AS_ANOTHER, GateError, RefusedError, UsageError
 from iu_gates.model import PendingApproval
 
 
@@ -53,7 +53,7 @@ def vote(settings: Settings, digest: str, choice: str, note: str = "") -> None:
                 ident="IUG-045",
                 found=f'requested by "{pending.requested_by}", which is you',
                 wanted="another login",
-                next_command="iu-gates approve --database-url postgresql://another-login@host/database",
+                next_command=f"iu-gates approve {AS_ANOTHER}",
             )
         conn.execute("select iu_gates.fn_vote(%s, %s, %s)", (pending.digest, choice, note))
 
@@ -65,6 +65,6 @@ def require_pending(settings: Settings, digest: str | None = None) -> PendingApp
         raise GateError(
             "nothing waits for approval",
             ident="IUG-037",
-            next_command="iu-gates advance, up to a gate that asks",
+            next_command="iu-gates advance",
         )
     return pending

@@ -121,24 +121,21 @@ def register(
     Raises:
         UsageError: A moment in the future, by the server's clock.
     """
-    with db.connect(settings, "backup", as_owner=True) as conn:
+    with (
+        refusals.recorded(settings, "backup register", id=ident),
+        db.connect(settings, "backup", as_owner=True) as conn,
+    ):
         db.require_installed(conn)
         now: datetime = db.fetch_value(conn, "select clock_timestamp()")
         for option, moment in (("taken-at", taken_at), ("restore-tested-at", restore_tested_at)):
             _require_past(option, moment, now)
-        identity = archives.read_identity(conn)
         entry = {
             "id": ident,
             "tool": tool,
             "taken_at": taken_at.isoformat(),
             "restore_tested_at": restore_tested_at.isoformat() if restore_tested_at else None,
             "note": note,
-            "database": {
-                "system_identifier": str(identity.system_identifier),
-                "database_oid": identity.database_oid,
-                "database_name": identity.database_name,
-                "server_version_num": identity.server_version_num,
-            },
+            "database": archives.read_identity(conn).as_dict(),
         }
         ledger.append(conn, "backup", gate.SITE, entry)
         registered = gate.fetch_site(conn)
@@ -148,7 +145,10 @@ def register(
 
 def prune(settings: Settings, *, dry_run: bool) -> Pruned:
     """Remove the archives of this database that are beyond every limit, and that nothing needs."""
-    with db.connect(settings, "backup", as_owner=True) as conn:
+    with (
+        refusals.recorded(settings, "backup prune"),
+        db.connect(settings, "backup", as_owner=True) as conn,
+    ):
         return _prune(conn, settings, dry_run=dry_run)
 
 

@@ -18,7 +18,7 @@ import psycopg
 from psycopg import errors as pg
 from psycopg import sql
 
-from iu_gates import db, lanes, refusals, stops
+from iu_gates import db, lanes, refusals, rights, stops
 from iu_gates.config import Settings
 from iu_gates.db import Conn
 from iu_gates.errors import IuGatesError, NotDrainedError, RefusedError
@@ -66,7 +66,9 @@ def disable(
         lane = _follow(conn, settings, route)
         result = DisableResult(route, epoch, not in_hand, in_hand, ended, lane)
         if in_hand:
-            raise _not_drained(result)
+            # To ask once more for what this login may not do would lead nowhere.
+            grant = rights.find_signal_grant(conn) if terminate else None
+            raise _not_drained(result, grant)
     return result
 
 
@@ -102,7 +104,8 @@ def _require_owner(conn: Conn, settings: Settings) -> None:
         raise RefusedError(
             "this login is no operator and may not walk the lane",
             ident="IUG-087",
-            next_command="iu-gates advance, by an operator",
+            means="an operator's disable or advance walks it; doctor prints the grant",
+            next_command="iu-gates doctor",
         )
 
 
@@ -146,7 +149,7 @@ def _follow(conn: Conn, settings: Settings, route: str | None) -> str:
     except (IuGatesError, psycopg.Error) as error:
         mapped = db.translate(error) if isinstance(error, psycopg.Error) else error
         target = "100" if route else "060"
-        mend = f"iu-gates disable again, or iu-gates rollback --to {target}"
+        mend = f"iu-gates rollback --to {target}"
         return f"lane behind: {mapped.summary}; {mend}"
 
 
@@ -165,7 +168,7 @@ def _terminate(conn: Conn, in_hand: list[stops.InHand]) -> tuple[str, ...]:
     return tuple(ended)
 
 
-def _not_drained(result: DisableResult) -> NotDrainedError:
+def _not_drained(result: DisableResult, grant: str | None) -> NotDrainedError:
     plural = "" if len(result.in_hand) == 1 else "es"
     scope = f" --route {result.route}" if result.route else ""
     return NotDrainedError(
@@ -173,7 +176,7 @@ def _not_drained(result: DisableResult) -> NotDrainedError:
         found="; ".join(result.in_hand),
         wanted="no batch in hand",
         means="no new batch begins; those in hand may still deliver when they commit",
-        next_command=f"iu-gates disable{scope} --terminate",
+        next_command=grant or f"iu-gates disable{scope} --terminate",
         more="docs/runbooks/stop.md",
         facts={
             "route": result.route,

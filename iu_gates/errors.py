@@ -16,7 +16,13 @@ decides the exit code, the id is stable and is looked up in ``docs/errors.md``.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
+
+SAME: Final = "!!"
+"""The command that was typed, once more, as a shell has it; `iu_gates.cli` puts its words there."""
+
+AS_ANOTHER: Final = "--database-url postgresql://another-login@host/database"
+"""For what the login that walks may not do itself."""
 
 
 class IuGatesError(Exception):

@@ -62,7 +62,7 @@ def _judge_leg(scope: str, leg: Mapping[str, Any]) -> Finding:
         load and quiet,
         _describe(leg),
         "a batch before, an event during, nothing after the barrier, back again",
-        "run a worker, let the host write, then iu-gates advance",
+        "iu-gates worker run",
         waits=not load,
     )
 

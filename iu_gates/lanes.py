@@ -315,7 +315,7 @@ def _command_error(text: str) -> IuGatesError:
             ident="IUG-062",
             found=text,
             means="nothing of this step was applied",
-            next_command="iu-gates status, then the same again",
+            next_command="iu-gates status",
         )
     return IuGatesError(f"Alembic said: {text}", ident="IUG-003", next_command="iu-gates doctor")
 

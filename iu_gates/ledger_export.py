@@ -9,7 +9,9 @@ program that checks it, are in ``docs/ledger.md``.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -88,6 +90,12 @@ def _read(conn: Conn) -> Iterator[TupleRow]:
         yield from cursor.execute(db.load("ledger_export"))
 
 
+def _another(path: Path) -> str:
+    """Return a name beside `path` that is free."""
+    names = (f"{path.stem}-{number}{path.suffix}" for number in itertools.count(2))
+    return str(next(p for n in names if not (p := path.with_name(n)).exists()))
+
+
 @contextmanager
 def _translated(path: Path) -> Iterator[None]:
     try:
@@ -96,11 +104,11 @@ def _translated(path: Path) -> Iterator[None]:
         raise RefusedError(
             f'there is a file "{path}" already',
             means="no export is written over another; nothing was done",
-            next_command="iu-gates ledger export, with another name",
+            next_command=f"iu-gates ledger export {shlex.quote(_another(path))}",
         ) from error
     except OSError as error:
         raise UsageError(
             f'"{path}" cannot be written: {(error.strerror or str(error)).lower()}',
             means="there is no file of this name",
-            next_command="iu-gates ledger export, with another name",
+            next_command=f"ls -ld {shlex.quote(str(path.parent))}",
         ) from error

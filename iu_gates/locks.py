@@ -30,7 +30,7 @@ from psycopg import errors as pg
 from iu_gates import db
 from iu_gates.config import Settings
 from iu_gates.db import Conn
-from iu_gates.errors import LockHeldError
+from iu_gates.errors import SAME, LockHeldError
 from iu_gates.model import Direction, LockNeed
 
 UNIT: Final = "unit_table"
@@ -74,7 +74,15 @@ CONFLICTS: Final[Mapping[str, tuple[str, ...]]] = {
 _ROUTE: Final = "iu_outbound_route"
 _TABLES: Final[Mapping[tuple[str, Direction], Mapping[str, str]]] = {
     ("008", "down"): dict.fromkeys(
-        ("iu_event", _ROUTE, "iu_route_attempt", "iu_route_dead_letter"), "ACCESS EXCLUSIVE"
+        (
+            "iu_event",
+            _ROUTE,
+            "iu_route_attempt",
+            "iu_route_dead_letter",
+            "iu_route_redrive",
+            "iu_route_parked",
+        ),
+        "ACCESS EXCLUSIVE",
     ),
     ("009", "up"): {_ROUTE: "SHARE ROW EXCLUSIVE"},
     ("009", "down"): dict.fromkeys(
@@ -289,6 +297,6 @@ def _gave_up(name: str, bound_seconds: float, blockers: str) -> LockHeldError:
         f"step {name} could not have its locks within {bound_seconds:.0f} s",
         ident="IUG-061",
         found=blockers,
-        means="nothing of this step was applied",
-        next_command="end or wait for the sessions named, then the same command again",
+        means="nothing of this step was applied; wait for the sessions named, or end them",
+        next_command=SAME,
     )

@@ -43,7 +43,7 @@ def parse(text: str) -> Pin:
             f'"{text}" is no head of the ledger',
             wanted=f"SEQ:HASH or HASH, at least {SHORTEST} digits of it, as commands print it",
             means="nothing was done",
-            next_command="iu-gates ledger verify, which prints the head",
+            next_command="iu-gates ledger verify",
         )
     return Pin(int(form["seq"]) if form["seq"] else None, form["digits"])
 

@@ -53,12 +53,27 @@ def judge(conn: Conn, settings: Settings, names: Mapping[str, Any]) -> list[Find
     if login["groups"]:
         found = f'"{login["login"]}" is in {", ".join(login["groups"])}'
         findings.append(Finding("login", passed=True, found=found))
+    if login["is_operator"] and not login["may_signal"]:
+        # Not needed to switch off, and no small thing to give: so it is said, and is no fault.
+        grant = _grant("pg_signal_backend", login["login"])
+        found = f"without it, another login's batch is waited for: {grant};"
+        findings.append(Finding("right for disable --terminate", passed=True, found=found))
     return findings or [Finding("roles", passed=True, found="all there, with their rights")]
 
 
 def may_read(conn: Conn) -> bool:
     """Tell whether this login may read the record."""
     return bool(db.fetch_one(conn, db.load("rights_login"))["may_read"])
+
+
+def find_signal_grant(conn: Conn) -> str | None:
+    """Return the SQL that lets this login end another login's batch; None if it may."""
+    row = db.fetch_one(conn, db.load("rights_login"))
+    return None if row["may_signal"] else _grant("pg_signal_backend", row["login"])
+
+
+def _grant(role: str, login: str) -> str:
+    return f"grant {role} to {sql.Identifier(login).as_string()}"
 
 
 def _list_missing(conn: Conn, settings: Settings, names: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -93,7 +108,7 @@ def _judge_dump(conn: Conn, login: str) -> list[Finding]:
     findings = []
     if row["unreadable"]:
         found = f"{row['unreadable']} tables or sequences it may not read, as {row['example']}"
-        remedy = f"grant pg_read_all_data to {name};"
+        remedy = f"{_grant('pg_read_all_data', login)};"
         findings.append(Finding("rights for a backup", passed=False, found=found, remedy=remedy))
     if row["secured"]:
         found = f"row security hides rows of {row['secured']}"

@@ -16,7 +16,7 @@ from iu_gates import backups, db, gates, lanes, refusals, site, stops
 from iu_gates.backup import REGISTER
 from iu_gates.config import Settings
 from iu_gates.db import Conn
-from iu_gates.errors import GateError, NotDrainedError
+from iu_gates.errors import SAME, GateError, NotDrainedError
 from iu_gates.model import RollbackPreview, RollbackResult
 from iu_gates.preview import look, refusal
 
@@ -92,7 +92,7 @@ def _require_drained(conn: Conn, settings: Settings) -> None:
         raise NotDrainedError(
             "off, but batches are still in hand; nothing was undone",
             found="; ".join(str(b) for b in stops.list_in_hand(conn, None)),
-            next_command="iu-gates disable --terminate, then the same rollback",
+            next_command=f"iu-gates disable --terminate && {SAME}",
         )
 
 
@@ -124,13 +124,13 @@ def _require_backup(conn: Conn, settings: Settings) -> None:
     if verdict.passed:
         return
     worst = verdict.failures[0]
-    again = "the same rollback again, which takes a backup and goes on from here"
     raise GateError(
         f'gate "backup" is not satisfied: {worst.name}: {worst.found}',
         found=worst.found,
         wanted=worst.wanted,
-        means="it is off, and no further step was undone",
-        next_command=worst.remedy if worst.remedy == REGISTER else again,
+        means="it is off, and no further step was undone; the same rollback takes another backup"
+        " and goes on from here",
+        next_command=worst.remedy if worst.remedy == REGISTER else SAME,
         more="docs/gates/backup.md",
         facts={"verdict": verdict.as_dict()},
     )

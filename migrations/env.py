@@ -20,9 +20,7 @@ hands over its own settings in ``config.attributes["iu_gates"]``.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from logging.config import fileConfig
@@ -32,155 +30,23 @@ from typing import Any
 import hostnames
 import psycopg
 import sqlfiles
+import walkpath
 from alembic import context
 from alembic.runtime.migration import MigrationContext, MigrationInfo, RevisionStep
 from alembic.util import CommandError
 from sqlalchemy import Connection, create_engine, event, pool
 from sqlalchemy.exc import DBAPIError
+from walksettings import connect, read_settings
 
 HERE = Path(__file__).parent
 CONTROL = HERE / "control"
 AS_OWNER = (CONTROL / "015_act_as_owner.sql").read_text("utf-8")
-GUARDED = ("080", "090", "100", "081", "082")
-NEEDS_BACKUP = ("090", "100")
-KEEPS_HISTORY = ("008", "009")
-SUBSTRATE = ("008", "009", "060", "090", "100")
-NEEDS_HOST = ("060", "090")
-PLAIN_OPTIONS = {"statement_timeout": "60s", "idle_in_transaction_session_timeout": "60s"}
-PG_VARIABLES = ("PGHOST", "PGHOSTADDR", "PGDATABASE", "PGSERVICE", "PGPORT", "PGUSER")
-HOST_SETTINGS = (
-    "schema",
-    "unit_table",
-    "outbox_table",
-    "unit_column",
-    "version_column",
-    "key_column",
-    "payload_column",
-    "type_column",
-    "subject_column",
-)
-
-
-class RefusalError(CommandError):
-    """The path is refused before its first step; `kind` is "guard", "history" or "host"."""
-
-    def __init__(self, kind: str, summary: str, findings: list[str], remedy: str) -> None:
-        super().__init__("\n  ".join([summary, *findings, f"next: {remedy}"]))
-        self.kind = kind
-        self.summary = summary
-        self.findings = findings
-        self.remedy = remedy
-
-
-def read_settings() -> dict[str, Any]:
-    """Return what `iu_gates.lanes` handed over, or the same from ``-x`` and the environment."""
-    if given := context.config.attributes.get("iu_gates"):
-        return dict(given)
-    x = context.get_x_argument(as_dictionary=True)
-    env = os.environ
-    host: dict[str, Any] = {
-        k: x.get(k) or env.get(f"IU_GATES_HOST_{k.upper()}") for k in HOST_SETTINGS
-    }
-    host["schema"] = x.get("host_schema") or env.get("IU_GATES_HOST_SCHEMA")
-    if constants := env.get("IU_GATES_HOST_OUTBOX_CONSTANTS"):
-        host["outbox_constants"] = read_constants(constants)
-    site_key = env.get("IU_GATES_SITE_KEY")
-    return {
-        "url": x.get("url") or env.get("IU_GATES_DATABASE_URL"),
-        "schema": x.get("schema") or env.get("IU_GATES_SCHEMA") or "iu_core",
-        "host": {k: v for k, v in host.items() if v},
-        "site_key_sha256": hashlib.sha256(site_key.encode()).hexdigest() if site_key else None,
-        "scratch": "scratch" in x,
-        "bootstrap": "bootstrap" in x,
-        "options": PLAIN_OPTIONS | {"lock_timeout": env.get("IU_GATES_LOCK_TIMEOUT", "100ms")},
-    }
-
-
-def read_constants(text: str) -> dict[str, Any]:
-    """Return the constants of the outbox's columns, given as a JSON object."""
-    try:
-        return dict(json.loads(text))
-    except ValueError as error:
-        message = (
-            f"IU_GATES_HOST_OUTBOX_CONSTANTS is no JSON object: {error}\n"
-            """  next: export IU_GATES_HOST_OUTBOX_CONSTANTS='{"column": "value"}'"""
-        )
-        raise CommandError(message) from error
-
-
-def connect(settings: Mapping[str, Any]) -> psycopg.Connection[Any]:
-    """Open the connection of the walk; plain URLs and SQLAlchemy's spelling of them both work."""
-    url = settings["url"]
-    if not url and not any(os.environ.get(name) for name in PG_VARIABLES):
-        message = (
-            "no database given\n"
-            "  next: export IU_GATES_DATABASE_URL=postgresql://user@host/database"
-        )
-        raise CommandError(message)
-    url = (url or "").replace("postgresql+psycopg://", "postgresql://", 1)
-    name = settings.get("application_name", "iu-gates alembic")
-    return psycopg.connect(url, application_name=name, prepare_threshold=None)
 
 
 def set_locally(cursor: Any, options: Mapping[str, str]) -> None:
     """Set the session's options for the transaction that begins here."""
     query = "select set_config(o.key, o.value, true) from jsonb_each_text(%s::jsonb) as o"
     cursor.execute(query, (json.dumps(options),))
-
-
-def fetch_names(
-    cursor: Any, settings: Mapping[str, Any]
-) -> tuple[dict[str, Any], list[hostnames.Problem]]:
-    """Return the host's names as the catalog and the settings give them."""
-    wanted = {**hostnames.DEFAULTS, **settings["host"]}
-    unit = hostnames.fetch(cursor, wanted["schema"], wanted["unit_table"])
-    outbox = hostnames.fetch(cursor, wanted["schema"], wanted["outbox_table"])
-    return hostnames.resolve(unit, outbox, settings["host"])
-
-
-def find_problems(cursor: Any, names: Mapping[str, Any]) -> list[hostnames.Problem]:
-    """Return where the host's tables do not meet the contract under names that are settled."""
-    unit = hostnames.fetch(cursor, names["schema"], names["unit_table"])
-    outbox = hostnames.fetch(cursor, names["schema"], names["outbox_table"])
-    now, problems = hostnames.resolve(unit, outbox, names)
-    return problems or [
-        hostnames.Problem(
-            f"{names['schema']}.{names['outbox_table']}",
-            f"{key.replace('_', ' ')} {now.get(key)}",
-            f"{names[key]}, as the steps before found it",
-            "take the change of the table back, or iu-gates rollback --to 009",
-        )
-        for key in ("key_index", "column_types")
-        if now.get(key) != names.get(key)
-    ]
-
-
-def require_host(
-    raw: psycopg.Connection[Any], names: Mapping[str, Any], revision: str, direction: str
-) -> None:
-    """Raise, in a step's transaction, if the host's tables are not what its SQL speaks of."""
-    if direction != "up" or revision not in NEEDS_HOST:
-        return
-    cursor = raw.cursor()
-    if not find_problems(cursor, names):
-        # From here on nobody alters them before this step has ended.
-        tables = (names["unit_table"], names["outbox_table"])
-        schema = sqlfiles.quote_identifier(names["schema"])
-        places = ", ".join(f"{schema}.{sqlfiles.quote_identifier(table)}" for table in tables)
-        cursor.execute(f"lock table {places} in access share mode")
-    if problems := find_problems(cursor, names):
-        raise refused_by_host(problems)
-
-
-def refused_by_host(problems: Sequence[hostnames.Problem]) -> RefusalError:
-    """Return the refusal of a host that does not meet the contract."""
-    summary = "the host does not meet the contract; nothing was changed"
-    return RefusalError("host", summary, [tell(p) for p in problems], "iu-gates doctor")
-
-
-def tell(problem: hostnames.Problem) -> str:
-    """Return a problem in one line."""
-    return f"{problem.name}: {problem.found}; wanted {problem.wanted}; {problem.remedy}"
 
 
 def fetch_installed(cursor: Any) -> tuple[str, dict[str, Any]] | None:
@@ -229,71 +95,6 @@ def render_mending(variables: Mapping[str, str]) -> str:
     return sqlfiles.render((HERE / "mend.sql").read_text("utf-8"), {"iu_rights": rights})
 
 
-def require_path(
-    cursor: Any,
-    steps: Sequence[MigrationInfo],
-    problems: Sequence[hostnames.Problem],
-) -> None:
-    """Raise `RefusalError` for all that would be refused on the way, before the first step."""
-    up = [s.up_revision_id or "" for s in steps if s.is_upgrade and not s.is_stamp]
-    down = [s.up_revision_id for s in steps if not s.is_upgrade and not s.is_stamp]
-    problems = problems if set(up) & set(NEEDS_HOST) else []
-    # The runtime lane goes down whatever has drifted: that switches off.
-    if up or set(down) & set(SUBSTRATE):
-        require_no_drift(cursor)
-    for place, revision in enumerate(up):
-        findings = list_guarded(cursor, revision, up[:place])
-        if findings:
-            raise RefusalError(
-                "guard",
-                f"revision {revision} is refused by the guard; nothing was changed",
-                [tell(p) for p in problems] + findings,
-                "iu-gates advance, which walks the gates in order",
-            )
-    if problems:
-        raise refused_by_host(problems)
-    if tables := list_history(cursor) if set(down) & set(KEEPS_HISTORY) else []:
-        raise RefusalError(
-            "history",
-            "the downgrade is refused while history exists; nothing was changed",
-            [f"{name} holds history" for name in tables],
-            "iu-gates rollback --to 009, which keeps the history",
-        )
-
-
-def require_no_drift(cursor: Any) -> None:
-    """Raise `RefusalError` if an object of ours is not as it was left, or nobody recorded it."""
-    try:
-        cursor.execute("select iu_gates.fn_require_no_drift()")
-    except psycopg.Error as error:
-        if error.sqlstate != "IUG46":
-            raise
-        raise RefusalError(
-            "drift",
-            f"{error.diag.message_primary}; nothing was changed",
-            (error.diag.message_detail or "").splitlines(),
-            error.diag.message_hint or "iu-gates doctor",
-        ) from error
-
-
-def list_guarded(cursor: Any, revision: str, before: Sequence[str]) -> list[str]:
-    """Return what the guard has against a revision, if the revisions `before` it go first."""
-    if revision not in GUARDED:
-        return []
-    cursor.execute("select iu_gates.fn_guard_findings(%s), iu_gates.fn_is_scratch()", (revision,))
-    findings, is_scratch = cursor.fetchone()
-    if before and revision in NEEDS_BACKUP and not is_scratch:
-        # The backup has to be newer than every step of an earlier gate (T39).
-        findings.append(f'gate "backup": step {before[-1]} of this walk would come after it')
-    return list(findings)
-
-
-def list_history(cursor: Any) -> list[str]:
-    """Return the tables of ours that hold history."""
-    cursor.execute("select table_name from iu_gates.fn_history() where row_exists")
-    return [name for (name,) in cursor.fetchall()]
-
-
 def record_step(*, step: MigrationInfo, **_: object) -> None:
     """Write the step into the ledger, in the step's own transaction."""
     if step.is_stamp:
@@ -303,7 +104,7 @@ def record_step(*, step: MigrationInfo, **_: object) -> None:
             f"select iu_gates.fn_ledger_append('stamp', 'alembic_version', {facts}::jsonb);"
         )
         return
-    if step.up_revision_id in SUBSTRATE:
+    if step.up_revision_id in walkpath.SUBSTRATE:
         sqlfiles.execute("select iu_gates.fn_grant_roles();")
     direction = "up" if step.is_upgrade else "down"
     sqlfiles.execute(f"select iu_gates.fn_record_step('{step.up_revision_id}', '{direction}');")
@@ -331,12 +132,12 @@ def prepare(
     cursor.execute(AS_OWNER)
     schema, names = fetch_installed(cursor) or (settings["schema"], None)
     if names is None or _may_rename(cursor):
-        names, problems = fetch_names(cursor, settings)
+        names, problems = walkpath.fetch_names(cursor, settings)
     else:
-        problems = find_problems(cursor, names)
+        problems = walkpath.find_problems(cursor, names)
     variables = hostnames.variables(schema, names)
     context.config.attributes["iu_variables"] = variables
-    context.config.attributes["iu_checks"] = (partial(require_host, raw, names),)
+    context.config.attributes["iu_checks"] = (partial(walkpath.require_host, raw, names),)
     # Quoted as PostgreSQL does it: functions keep this text.
     cursor.execute("select quote_ident(%s) || ', pg_temp'", (schema,))
     (options["search_path"],) = cursor.fetchall()[0]
@@ -351,7 +152,7 @@ def prepare(
     if steps:
         # In the transaction of the bootstrap: whoever is refused leaves nothing behind.
         set_locally(cursor, options)
-        require_path(cursor, steps, problems)
+        walkpath.require_path(cursor, steps, problems)
     raw.commit()
 
 
@@ -389,7 +190,7 @@ def explain(error: psycopg.Error | DBAPIError) -> str | None:
         return None
     primary, hint = origin.diag.message_primary, origin.diag.message_hint
     if isinstance(origin, psycopg.errors.LockNotAvailable):
-        hint = "the same command again, or iu-gates advance, which waits and names who holds it"
+        hint = "iu-gates advance"
     elif not (origin.sqlstate or "").startswith("IUG"):
         return None
     return f"{primary}; nothing of this step was applied\n  next: {hint}"

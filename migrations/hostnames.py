@@ -65,6 +65,11 @@ class Column:
     writable: bool = True
 
     @property
+    def must_be_given(self) -> bool:
+        """Whether an INSERT that leaves it out fails."""
+        return self.not_null and not self.filled
+
+    @property
     def is_text(self) -> bool:
         """Whether it takes any text, as far as that is not too long."""
         return self.base in ("text", "citext") or self.base.startswith("character varying")
@@ -135,8 +140,9 @@ def resolve(
         Problem(
             f"table {names['schema']}.{names[key]}",
             "there is no such table",
-            "a table with the host contract's columns",
-            f"set host.schema and host.{key} in iu-gates.toml, or create the table ({CONTRACT})",
+            f"a table with the host contract's columns, under the names of host.schema and"
+            f" host.{key} in iu-gates.toml ({CONTRACT})",
+            f"export IU_GATES_HOST_SCHEMA=SCHEMA IU_GATES_HOST_{key.upper()}=TABLE",
         )
         for key, table in (("unit_table", unit), ("outbox_table", outbox))
         if not table.exists
@@ -165,7 +171,7 @@ def _resolve_unit(unit: Table, names: dict[str, Any]) -> Iterator[Problem]:
     names["unit_column"] = wanted
     if wanted is None and partners:
         found = f"several candidates: {', '.join(partners)}"
-        yield Problem(f"{place}: unit", found, "one", "set host.unit_column in iu-gates.toml")
+        yield Problem(f"{place}: unit", found, "one", _set("unit_column", partners[0]))
     elif wanted not in partners:
         usual = wanted or next((c for c in CANDIDATES["unit_column"] if c in unit.columns), "unit")
         if usual not in unit.columns:
@@ -204,21 +210,21 @@ def _resolve_outbox(outbox: Table, names: dict[str, Any]) -> Iterator[Problem]:
     payload = names["payload_column"]
     if payload and outbox.columns[payload].base not in PAYLOADS:
         found = f"type {outbox.columns[payload].type}"
-        yield Problem(f"{place}.{payload}", found, "jsonb, json or text", "set host.payload_column")
+        yield Problem(f"{place}.{payload}", found, "jsonb, json or text", _set("payload_column"))
     mapped = {names[role] for role in OUTBOX_ROLES} | set(constants)
     for column in outbox.columns.values():
-        if column.not_null and not column.filled and column.name not in mapped:
+        if column.must_be_given and column.name not in mapped:
             yield Problem(
                 f"{place}.{column.name}",
                 "not null, without a default",
                 "a default or a mapped constant",
-                f"set host.outbox_constants.{column.name} in iu-gates.toml",
+                _set_constant(column.name),
             )
     for name in constants:
         if name not in outbox.columns:
-            yield _no_column(place, f"outbox_constants.{name}", name, outbox)
+            yield _no_column(place, "outbox_constants", name, outbox)
         elif not outbox.columns[name].writable:
-            yield _generated(place, name)
+            yield _generated(place, "outbox_constants", name)
     # A text that is too long must fail, and a cast to varchar(n) would cut it: so none to that.
     mapped_to = {role: outbox.columns[names[role]] for role in OUTBOX_ROLES if names[role]}
     types = {role: "text" if c.is_text else c.type for role, c in mapped_to.items()}
@@ -242,7 +248,7 @@ def _resolve_role(place: str, outbox: Table, role: str, names: dict[str, Any]) -
         yield _no_column(place, role, names[role], outbox)
         names[role] = None
     elif not outbox.columns[names[role]].writable:
-        yield _generated(place, names[role])
+        yield _generated(place, role, names[role])
     elif not _may_map(outbox.columns[names[role]], role):
         yield _not_text(place, outbox.columns[names[role]], role)
 
@@ -262,8 +268,8 @@ def _judge_key(place: str, table: str, schema: str, outbox: Table, key: str) -> 
             _make_key(schema, table, outbox, (key,)),
         )
     if not column.is_text:
-        remedy = "keys are text; set host.key_column in iu-gates.toml"
-        yield Problem(f"{place}.{key}", f"type {column.type}", "text", remedy)
+        found = f"type {column.type}"
+        yield Problem(f"{place}.{key}", found, "text, as keys are", _set("key_column"))
     elif not column.holds(SHORTEST_KEY):
         yield Problem(
             f"{place}.{key}",
@@ -304,7 +310,7 @@ def _judge_subject(
         return []
     if {column.base, source.base} <= set(INTEGERS):
         return []
-    if settings.get("subject_column") or (column.not_null and not column.filled):
+    if settings.get("subject_column") or column.must_be_given:
         place, _ = _place(names, "outbox_table")
         return [_not_text(place, column, "subject_column")]
     names["subject_column"] = None
@@ -322,17 +328,28 @@ def _no_column(place: str, setting: str, column: str, table: Table) -> Problem:
     return Problem(
         f"{place}.{column}",
         f"columns: {', '.join(table.columns)}",
-        f'a column "{column}"',
-        f"set host.{setting} in iu-gates.toml to the column's name here ({CONTRACT})",
+        f'a column "{column}", or a setting that names another ({CONTRACT})',
+        _set(setting),
     )
 
 
-def _generated(place: str, column: str) -> Problem:
+def _set(setting: str, value: str = "COLUMN") -> str:
+    """Return the command that sets a name of the host; iu-gates.toml takes it under [host]."""
+    if setting == "outbox_constants":
+        return _set_constant(value)
+    return f"export IU_GATES_HOST_{setting.upper()}={value}"
+
+
+def _set_constant(column: str) -> str:
+    return f"export IU_GATES_HOST_OUTBOX_CONSTANTS='{json.dumps({column: 'VALUE'})}'"
+
+
+def _generated(place: str, setting: str, column: str) -> Problem:
     return Problem(
         f"{place}.{column}",
         "a generated column",
-        "one that an INSERT may fill",
-        f"name another column in iu-gates.toml ({CONTRACT})",
+        f"one that an INSERT may fill ({CONTRACT})",
+        _set(setting),
     )
 
 
@@ -340,8 +357,8 @@ def _not_text(place: str, column: Column, role: str) -> Problem:
     return Problem(
         f"{place}.{column.name}",
         f"type {column.type}",
-        "text",
-        f"set host.{role} to a column of text, or host.outbox_constants.{column.name}",
+        f"text, under host.{role}, or a constant under host.outbox_constants",
+        _set_constant(column.name) if column.must_be_given else _set(role),
     )
 
 

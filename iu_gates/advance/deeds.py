@@ -79,8 +79,9 @@ class Deeds:
                     f'stopped by "{stop.by}": {stop.reason}',
                     ident="IUG-038",
                     found=f"{stop.kind} of {stop.route or 'everything'}, {stop.at:%H:%M:%S}",
-                    means="this walk does not turn on again what was stopped while it went",
-                    next_command="iu-gates status; then iu-gates advance, to go on from here",
+                    means="this walk does not turn on again what was stopped while it went;"
+                    " the next advance does, from here",
+                    next_command="iu-gates status",
                     facts={"did": self.did},
                 ) from cause
 
@@ -200,8 +201,8 @@ class Deeds:
             f'gate "approval" is not in force any more: {why}',
             found=f"digest {about[:12]}: settings or SQL have changed",
             wanted=f"digest {approved['digest'][:12]}, which was approved",
-            means="nothing was changed past this gate",
-            next_command="iu-gates advance, which asks for approval of what it is now",
+            means="nothing was changed past this gate; what it is now has to be approved",
+            next_command="iu-gates advance",
             more="docs/gates/approval.md",
             facts={"did": self.did},
         )

@@ -167,7 +167,11 @@ def _connect(conninfo: str) -> psycopg.Connection[Any]:
     except psycopg.ProgrammingError:
         # libpq quotes the string that it cannot parse, password and all
         summary = "the connection string cannot be read"
-        raise UsageError(summary, wanted="a libpq connection string or URL") from None
+        raise UsageError(
+            summary,
+            wanted="a libpq connection string or URL",
+            next_command="iu-gates backup create --database-url postgresql://user@host/database",
+        ) from None
     conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     conn.read_only = True
     return conn

@@ -12,9 +12,10 @@ Every way in which a backup is none, each with its own id and message.
 from __future__ import annotations
 
 import errno
+import shlex
 from typing import TYPE_CHECKING, Final
 
-from iu_gates.errors import BackupError, UnreachableError
+from iu_gates.errors import SAME, BackupError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +69,7 @@ def no_reader(algorithm: str, looked: Sequence[str]) -> BackupError:
         found=f"built without it: {', '.join(looked)}",
         wanted=f"a pg_restore that was built with {algorithm}",
         means="the archive may be sound, but nothing could be restored from it here",
-        next_command="set bin_dir to the tools that wrote it, then iu-gates backup verify",
+        next_command=f"export IU_GATES_BIN_DIR=/path/of/tools/with/{algorithm} && {SAME}",
         facts={"compression": algorithm, "looked": list(looked)},
     )
 
@@ -183,7 +184,7 @@ def no_room(directory: Path, free_bytes: int, database_bytes: int) -> BackupErro
         found=f"{free_bytes} bytes free",
         wanted=f"at least {database_bytes // 10} bytes, 10 % of the database's size",
         means="the dump would fill the disk and then fail",
-        next_command=f"df -h '{directory}'",
+        next_command=f"df -h {shlex.quote(str(directory))}",
         facts={"free_bytes": free_bytes, "database_bytes": database_bytes},
     )
 
@@ -198,7 +199,7 @@ def unusable_directory(directory: Path, cause: OSError) -> BackupError:
         found=f"{reason.lower()}: {cause.filename or directory}",
         wanted="a directory of our own, with room",
         means="no backup was made",
-        next_command=f"ls -ld '{directory}'; df -h '{directory}'",
+        next_command=f"ls -ld {(place := shlex.quote(str(directory)))}; df -h {place}",
     )
 
 
@@ -210,5 +211,5 @@ def shared_directory(directory: Path, mode: int) -> BackupError:
         found=f"mode {mode:04o}",
         wanted="mode 0700",
         means="somebody else could put another archive in the place of ours",
-        next_command=f"chmod 700 '{directory}'",
+        next_command=f"chmod 700 {shlex.quote(str(directory))}",
     )

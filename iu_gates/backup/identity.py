@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import psycopg
@@ -41,6 +41,10 @@ class Identity:
     def server_major(self) -> int:
         """The number that pg_dump's own must reach."""
         return self.server_version_num // 10_000
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON values: the identifier as text, since numbers there end at 2^53."""
+        return asdict(self) | {"system_identifier": str(self.system_identifier)}
 
     def is_same_database(self, other: Identity) -> bool:
         """Tell whether both are one database, of whatever version its server is now."""

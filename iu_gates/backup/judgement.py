@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 AGAIN: Final = "iu-gates backup create"
 """What every remedy begins with that another archive may be."""
 
-_CHANGED_BY_HAND: Final = f"{AGAIN}; if that says the same, iu-gates status names what was changed"
+_CHANGED_BY_HAND: Final = f"{AGAIN} && iu-gates status"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,8 @@ def _judge_age(manifest: Manifest, now: datetime, max_age: timedelta) -> Finding
     took = manifest.verified_at - manifest.snapshot_at
     remedy = AGAIN
     if took >= max_age:
-        remedy = f'backup_max_age above {words_of(took)}, or backup_kind = "own-objects"'
+        minutes = math.ceil(2 * took.total_seconds() / 60)
+        remedy = f"export IU_GATES_BACKUP_MAX_AGE='{minutes} min' && iu-gates advance"
     return judge_age("age of the snapshot", manifest.snapshot_at, now, max_age, remedy)
 
 

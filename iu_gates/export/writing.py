@@ -15,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -24,7 +25,7 @@ from typing import Any, Final
 import zstandard
 from psycopg import sql
 
-from iu_gates import db, lanes, ledger
+from iu_gates import db, lanes, ledger, refusals
 from iu_gates.backup import read_identity
 from iu_gates.backup.files import sync_directory
 from iu_gates.config import Settings
@@ -64,7 +65,10 @@ def write(
             read back is not what the database holds; nothing that looks good is left.
         LockHeldError: Another export writes the same file.
     """
-    with db.connect(settings, "history export", as_owner=True) as conn:
+    with (
+        refusals.recorded(settings, "history export", file=str(target)),
+        db.connect(settings, "history export", as_owner=True) as conn,
+    ):
         db.require_installed(conn)
         db.require_writable(conn)
         with conn.transaction():
@@ -103,7 +107,7 @@ def _write(conn: Conn, path: Path, notify: Callable[[str], None]) -> Export:
             f'"{path}" cannot be written: {error.strerror or error}',
             ident="IUG-082",
             means="there is no export; nothing else was changed",
-            next_command="iu-gates history export, where there is room",
+            next_command=f"df -h {shlex.quote(str(path.parent))}",
             more="docs/history.md",
         ) from error
     return Export(path, manifest)
@@ -138,7 +142,9 @@ def _lock(fd: int, partial: Path, path: Path) -> None:
             return
     # It is being written, or got its name between our look and our lock.
     raise LockHeldError(
-        f'another export writes "{path}"', next_command="wait for it, or name another file"
+        f'another export writes "{path}"',
+        means="nothing was done; it ends, or another file is named",
+        next_command=f"iu-gates history export {shlex.quote(str(path.parent))}/",
     )
 
 

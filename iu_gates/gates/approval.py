@@ -13,6 +13,7 @@ from typing import Final
 from iu_gates import db, digest
 from iu_gates.config import Settings
 from iu_gates.db import Conn
+from iu_gates.errors import AS_ANOTHER
 from iu_gates.model import Finding, Verdict, verdict
 
 NAME: Final = "approval"
@@ -63,7 +64,7 @@ def judge(facts: ApprovalFacts, settings: Settings) -> Verdict:
                 enough,
                 found,
                 f"{settings.approvals_needed}, not by {facts.me}",
-                "iu-gates approve, as another login",
+                f"iu-gates approve {AS_ANOTHER}",
                 waits=True,
             ),
             Finding(
@@ -71,7 +72,7 @@ def judge(facts: ApprovalFacts, settings: Settings) -> Verdict:
                 not facts.rejected_by,
                 ", ".join(facts.rejected_by) or "none",
                 "none",
-                "ask them",
+                "iu-gates ledger show --kind vote",
                 waits=True,
             ),
         ],

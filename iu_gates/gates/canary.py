@@ -17,7 +17,7 @@ from iu_gates.evidence import fetch
 from iu_gates.model import Finding, Verdict, verdict
 
 NAME: Final = "canary"
-WORKER: Final = "iu-gates worker run, and a change in the host"
+WORKER: Final = "iu-gates worker run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def judge(facts: CanaryFacts, settings: Settings) -> Verdict:  # noqa: ARG001
         Finding("revision", "081" in facts.applied, applied, "081", "iu-gates advance"),
         Finding("delivered", facts.sent == 1, str(facts.sent), "1", WORKER, waits=facts.sent == 0),
         Finding("quota left", facts.quota == 0, str(facts.quota), "0", WORKER, waits=True),
-        Finding("dead letters", facts.dead == 0, dead, "0", "docs/runbooks/dead-letters.md"),
+        Finding("dead letters", facts.dead == 0, dead, "0", "iu-gates audit"),
         _judge_again(facts),
     ]
     return verdict(NAME, findings, asdict(facts) | {"applied": list(facts.applied)})

@@ -19,7 +19,7 @@ from iu_gates.model import Finding, Verdict, verdict
 NAME: Final = "check_relaxed"
 WANTED: Final = ("iu_outbound_route_approval_fkey", "iu_outbound_route_live_approved_chk")
 OLD: Final = "iu_outbound_route_safe_chk"
-PAGE: Final = "docs/gates/check_relaxed.md"
+REMEDY: Final = "iu-gates drift --sql"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,9 @@ def judge(facts: CheckRelaxedFacts, settings: Settings) -> Verdict:  # noqa: ARG
             len(stand) == len(WANTED),
             ", ".join(stand) or "none",
             ", ".join(WANTED),
-            PAGE,
+            REMEDY,
         ),
-        Finding(OLD, not old, "still there" if old else "gone", "gone", PAGE),
+        Finding(OLD, not old, "still there" if old else "gone", "gone", REMEDY),
         facts.proof.as_finding(
             "consumer proof on the state as it is", "iu-gates prove && iu-gates advance"
         ),

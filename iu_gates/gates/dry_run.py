@@ -43,7 +43,7 @@ def judge(facts: DryRunFacts, settings: Settings) -> Verdict:
     findings = [
         Finding("worker gate", value == "true", str(value), "true", "iu-gates advance"),
         *_judge_evidence(facts, settings),
-        _judge_none("dead letters", counts.get("dead"), "docs/runbooks/dead-letters.md"),
+        _judge_none("dead letters", counts.get("dead"), "iu-gates audit"),
         *facts.audit.findings,
         *_judge_audited(facts.audit),
     ]
@@ -64,7 +64,7 @@ def _judge_evidence(facts: DryRunFacts, settings: Settings) -> list[Finding]:
             counts.get("dry_run", -1) >= minimum,
             f"{counts.get('dry_run')} of {counts.get('captured')} events captured",
             f"{minimum} or more",
-            "iu-gates worker run, and changes in the host",
+            "iu-gates worker run",
             waits=True,
         ),
         Finding(
@@ -72,7 +72,7 @@ def _judge_evidence(facts: DryRunFacts, settings: Settings) -> list[Finding]:
             facts.span_seconds >= span,
             f"{facts.span_seconds:.0f} s",
             f"{span:.0f} s",
-            "wait",
+            "iu-gates advance",
             waits=True,
         ),
         # A busy host is never quite caught up with: what came this moment is not counted.

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from psycopg import sql
+
 from iu_gates import db, lanes
 from iu_gates.config import Settings
 from iu_gates.db import Conn
@@ -68,27 +70,28 @@ def _judge_server(s: Mapping[str, Any]) -> list[Finding]:
     """Judge the server; what is not known (None) fails."""
     version = s.get("server_version_num")
     recovery, read_only = s.get("in_recovery"), s.get("read_only")
+    database = _quote(s.get("database"))
     return [
         Finding(
             "server",
             version is not None and version >= OLDEST,
             f"PostgreSQL {s.get('server_version', 'of a version not known')}",
             "15 or newer",
-            "move to PostgreSQL 15 or newer",
+            "iu-gates doctor --database-url postgresql://user@newer-server/database",
         ),
         Finding(
             "primary",
             recovery is False,
             _word(recovery, "a standby", "a primary"),
             "a primary",
-            "use the primary's URL",
+            "iu-gates doctor --database-url postgresql://user@primary/database",
         ),
         Finding(
             "writable",
             read_only is False,
             _word(read_only, "read-only", "writable"),
             "writable",
-            "alter database … reset default_transaction_read_only",
+            f"alter database {database} reset default_transaction_read_only",
         ),
     ]
 
@@ -108,14 +111,12 @@ def _judge_contract(facts: HostFacts) -> list[Finding]:
     )
     whole = all(facts.names.get(k) for k in ("schema", "unit_table", "outbox_table"))
     found = f"{unit} and {outbox} meet it" if whole else "names are missing"
-    contract = Finding(
-        "host contract", whole, found, "names of all tables", "docs/host-contract.md"
-    )
+    contract = Finding("host contract", whole, found, "names of all tables", "iu-gates doctor")
     return [*_judge_rights(facts.server, unit, outbox), contract]
 
 
 def _judge_rights(s: Mapping[str, Any], unit: str, outbox: str) -> list[Finding]:
-    login, database = s.get("login"), s.get("database")
+    login, database = _quote(s.get("login")), _quote(s.get("database"))
     create = s.get("may_create") is True
     trigger = s.get("may_trigger") is True and s.get("owns_unit_table") is True
     write = s.get("may_write_outbox") is True
@@ -125,21 +126,21 @@ def _judge_rights(s: Mapping[str, Any], unit: str, outbox: str) -> list[Finding]
             create,
             _word(create, "has it", "has it not"),
             "create on the database",
-            f'grant create, temporary on database "{database}" to "{login}"',
+            f"grant create, temporary on database {database} to {login}",
         ),
         Finding(
             "right to make a trigger",
             trigger,
             _word(trigger, "has it", "has it not"),
             f"ownership of {unit}",
-            "the SQL that iu-gates doctor prints, by a DBA",
+            "iu-gates doctor",
         ),
         Finding(
             "right to write the outbox",
             write,
             _word(write, "has it", "has it not"),
             "insert and select",
-            f'grant select, insert on {outbox} to "{login}"',
+            f"grant select, insert on {outbox} to {login}",
         ),
     ]
 
@@ -153,8 +154,12 @@ def _judge_room(facts: HostFacts, settings: Settings) -> Finding:
         need is not None and facts.free_bytes is not None and facts.free_bytes >= need,
         f"{found} in {settings.backup_dir}",
         "not known" if need is None else f"{need / 2**20:.0f} MiB",
-        "set backup_dir to a place with more room",
+        "export IU_GATES_BACKUP_DIR=/path/with/more/room && iu-gates advance",
     )
+
+
+def _quote(name: object) -> str:
+    return sql.Identifier(str(name)).as_string()
 
 
 def _word(fact: object, yes: str, no: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from iu_gates import db, digest
 from iu_gates.config import INVOCATIONS, Settings
 from iu_gates.db import Conn
+from iu_gates.errors import AS_ANOTHER
 from iu_gates.model import Finding, Verdict, verdict
 
 NAME: Final = "invocation"
@@ -57,7 +58,7 @@ def judge(facts: InvocationFacts, settings: Settings) -> Verdict:
                 facts.chosen is not None,
                 facts.chosen or "none",
                 f"one of {', '.join(INVOCATIONS)}",
-                'set invocation = "cron" in iu-gates.toml',
+                "export IU_GATES_INVOCATION=cron && iu-gates advance",
             ),
             Finding(
                 "approval of the choice",
@@ -65,7 +66,7 @@ def judge(facts: InvocationFacts, settings: Settings) -> Verdict:
                 f"approved by {', '.join(facts.approved_by) or 'nobody'}"
                 + (f", rejected by {', '.join(facts.rejected_by)}" if facts.rejected_by else ""),
                 "another login",
-                "iu-gates approve, as another login",
+                f"iu-gates approve {AS_ANOTHER}",
                 waits=True,
             ),
             Finding(

@@ -41,7 +41,10 @@ def choose(repo: Path | None, file: Path | None, cwd: Path) -> History:
 def _by_default(cwd: Path) -> History:
     found = toplevel(cwd) or checkout()
     if found is None:
-        raise UsageError(f'"{shown(cwd)}" is not in a git repository')
+        raise UsageError(
+            f'"{shown(cwd)}" is not in a git repository',
+            next_command="iu-gates demo --repo PATH_OF_A_GIT_REPOSITORY",
+        )
     return _long_enough(read_repository(found))
 
 

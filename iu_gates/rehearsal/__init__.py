@@ -33,13 +33,13 @@ from typing import Any, Final
 
 from psycopg import sql
 
-from iu_gates import db, digest, lanes, ledger, proof, site
+from iu_gates import db, digest, lanes, ledger, proof, refusals, site
 from iu_gates.backup import Backup, Manifest
 from iu_gates.config import ROUTE, Settings
 from iu_gates.db import Conn
 from iu_gates.model import Finding, Leftover, RehearsalReport
 from iu_gates.rehearsal import load, scratch
-from iu_gates.rehearsal.place import PAGE, Place, cannot, choose, judge_room
+from iu_gates.rehearsal.place import Place, cannot, choose, judge_room
 from iu_gates.rehearsal.restore import find_backup, keeps_owners, require_backup, restore
 from iu_gates.rehearsal.walking import Walk, Walked
 
@@ -60,7 +60,10 @@ def rehearse(settings: Settings, notify: Notify = lambda _: None) -> RehearsalRe
         GateError: IUG-085, it cannot be held; IUG-086, the scratch database is still there.
         BackupError: There is no backup to rehearse with, or it was altered.
     """
-    with db.connect(settings, "rehearse", as_owner=True) as conn:
+    with (
+        refusals.recorded(settings, "rehearse"),
+        db.connect(settings, "rehearse", as_owner=True) as conn,
+    ):
         db.require_installed(conn)
         site.require_home(conn, settings)
         return run(conn, settings, notify)
@@ -166,7 +169,7 @@ class _Rehearsal:
         elif differing:
             found = f"{len(differing)} differ: {', '.join(differing[:3])}"
         passed = there is not None and not differing
-        remedy = "" if passed else "iu-gates status, which names what drifted"
+        remedy = "" if passed else "iu-gates status"
         return Finding("our objects in production", passed, found, "as the walk made them", remedy)
 
 
@@ -204,7 +207,7 @@ def _judge_fingerprint(
     query = "select iu_gates.fn_fingerprint(iu_gates.fn_catalog_hashes())"
     found = db.fetch_value(conn, query)
     passed = found == wanted
-    remedy = "" if passed else PAGE
+    remedy = "" if passed else "iu-gates backup create && iu-gates rehearse"
     return Finding(name, passed, f"fingerprint {found[:12]}", f"{wanted[:12]}", remedy)
 
 

@@ -60,7 +60,7 @@ def run(conn: Conn, schema: str, names: Mapping[str, str]) -> Finding:
         f" dead {first[2]}; again: sent {second[0]}, no-op {second[1]}, dead {second[2]}"
     )
     wanted = f"{CHANGES} captured, sent once, and a no-op the second time"
-    return Finding("synthetic load", passed, found, wanted, "" if passed else "docs/gates/seam.md")
+    return Finding("synthetic load", passed, found, wanted, "" if passed else "iu-gates rehearse")
 
 
 def _read_events(conn: Conn, schema: str, after: int | None) -> tuple[list[int], int]:

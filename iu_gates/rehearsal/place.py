@@ -24,6 +24,11 @@ from iu_gates.errors import GateError
 from iu_gates.model import Finding
 
 PAGE: Final = "docs/gates/rehearsal.md"
+ELSEWHERE: Final = (
+    "export IU_GATES_REHEARSAL_URL=postgresql://user@another-server/postgres && iu-gates rehearse"
+)
+"""Mends what this server lacks."""
+
 NEEDS_MORE: Final = 1.1
 """The scratch database grows by what is walked and by its WAL."""
 
@@ -78,7 +83,7 @@ def choose(conn: Conn, settings: Settings) -> Place:
             "rehearsal_url names the database that is to be rehearsed",
             found=f'database "{here.database_name}" itself',
             wanted="a maintenance database, such as postgres, or another server",
-            next_command="take rehearsal_url out of the settings: its own server is the default",
+            next_command="unset IU_GATES_REHEARSAL_URL && iu-gates rehearse",
         )
     require_able(server, conn.info.server_version // 10_000)
     return Place(
@@ -105,7 +110,7 @@ def judge_room(place: Place, source_bytes: int) -> Finding:
             "there is no room for a restored copy",
             found=f'{free / 2**20:.0f} MiB free in "{place.data_directory}"',
             wanted=wanted,
-            next_command="set rehearsal_url to a server that has room; then iu-gates rehearse",
+            next_command=ELSEWHERE,
         )
     return Finding("room", passed=True, found=f"{free / 2**20:.0f} MiB free", wanted=wanted)
 
@@ -141,14 +146,14 @@ def require_able(server: Mapping[str, Any], major: int) -> None:
             "the server of rehearsal_url is a standby",
             found="in recovery",
             wanted="a primary",
-            next_command="set rehearsal_url to a primary",
+            next_command=ELSEWHERE,
         )
     if server["major"] < major:
         raise cannot(
             "the server of rehearsal_url is older than the database",
             found=f"PostgreSQL {server['major']}",
             wanted=f"PostgreSQL {major} or newer",
-            next_command="set rehearsal_url to a newer server",
+            next_command=ELSEWHERE,
         )
     if not server["may_create"]:
         raise cannot(

@@ -22,7 +22,7 @@ from iu_gates import db
 from iu_gates.db import Conn
 from iu_gates.errors import GateError, IuGatesError
 from iu_gates.model import Leftover
-from iu_gates.rehearsal.place import PAGE, Place, cannot
+from iu_gates.rehearsal.place import ELSEWHERE, PAGE, Place, cannot
 
 PREFIX: Final = "iu_gates_rehearsal_"
 MARK: Final = "iu-gates rehearsal, session {}"
@@ -88,7 +88,7 @@ def _create(conn: Conn, name: str, source: Mapping[str, Any]) -> None:
             "the scratch database could not be made",
             found=" ".join(str(error).split()),
             wanted="a database with the encoding and locale of the one that is rehearsed",
-            next_command="set rehearsal_url to a server that can; then iu-gates rehearse",
+            next_command=ELSEWHERE,
         ) from error
 
 

@@ -23,7 +23,6 @@ from iu_gates.db import Conn
 from iu_gates.errors import IuGatesError
 from iu_gates.model import Direction, Finding, RehearsedStep
 from iu_gates.rehearsal import load
-from iu_gates.rehearsal.place import PAGE
 from iu_gates.symmetry import Snapshot, snapshot
 
 CONTROL: Final = ("iu_gates",)
@@ -145,7 +144,7 @@ class Walk:
         return snapshot(self.conn, exclude_schemas=CONTROL)
 
     def _count_history(self) -> dict[str, int]:
-        tables = ("iu_event", "iu_route_attempt", "iu_route_dead_letter")
+        tables = ("iu_event", "iu_route_attempt", "iu_route_dead_letter", "iu_route_redrive")
         names = [f"{self.settings.schema}.{table}" for table in tables]
         counts = db.count_rows(self.conn)
         return {name: counts[name] for name in names}
@@ -162,7 +161,8 @@ class Walk:
         self.seen.steps.append(RehearsedStep(revision, direction, milliseconds, held, is_target))
 
     def _check(self, name: str, found: str, wanted: str, *, passed: bool = True) -> None:
-        self.seen.checks.append(Finding(name, passed, found, wanted, "" if passed else PAGE))
+        remedy = "" if passed else "iu-gates rehearse"
+        self.seen.checks.append(Finding(name, passed, found, wanted, remedy))
 
 
 def _below(revision: lanes.Revision) -> str:

@@ -81,7 +81,7 @@ class Place:
             "PYTHONPATH": str(ROOT),
             "IU_GATES_DATABASE_URL": self.url(user),
             "IU_GATES_SITE_KEY": "the bench",
-            # For plain alembic, which tries once: as patient as a migration is by default.
+            # For plain alembic, which tries once: as patient as one without a lock_timeout.
             "IU_GATES_LOCK_TIMEOUT": "60s",
         }
 
