@@ -17,6 +17,10 @@ from iu_gates.config import Settings
 from iu_gates.db import Conn
 from iu_gates.model import AuditReport, Finding
 
+NAMES: Final = "_names"
+SHOWN: Final = 10
+"""Named on a page; --json names up to 1,000."""
+
 FAULTS: Final = {
     "missed": "host rows without an event",
     "skipped": "events passed over without an attempt",
@@ -52,28 +56,34 @@ def count(conn: Conn, settings: Settings, route: Mapping[str, Any]) -> AuditRepo
         conn.execute("set local enable_nestloop = off")
         # What is off is priced beyond every threshold of the compiler, which takes seconds.
         conn.execute("set local jit = off")
+        conn.execute("set local work_mem = '128MB'")
         seen = db.fetch_one(conn, db.load("audit", settings.schema), params)
-        seen |= db.fetch_one(conn, _host_query("audit_host", settings, names), params)
-        seen |= db.fetch_one(conn, _host_query("audit_target", settings, names), params)
-    counts = {k: int(v or 0) for k, v in seen.items() if not k.endswith("_example")}
+        seen |= db.fetch_one(conn, host_query("audit_host", settings, names), params)
+        seen |= db.fetch_one(conn, host_query("audit_target", settings, names), params)
+    counts = {k: int(v or 0) for k, v in seen.items() if not k.endswith(NAMES)}
+    named = {k.removesuffix(NAMES): tuple(v or ()) for k, v in seen.items() if k.endswith(NAMES)}
     findings = tuple(
         Finding(
             text,
             counts[name] == 0,
-            _example(counts[name], seen.get(f"{name}_example")),
+            _name(counts[name], named[name]),
             "0",
-            "docs/runbooks/audit.md",
+            "iu-gates audit",
         )
         for name, text in FAULTS.items()
     )
-    return AuditReport(route["route_name"], counts, findings)
+    return AuditReport(route["route_name"], counts, findings, named)
 
 
-def _example(number: int, example: object) -> str:
-    return f"{number}, for example {example}" if example else str(number)
+def _name(number: int, names: tuple[str, ...]) -> str:
+    if not names:
+        return str(number)
+    more = f" and {number - SHOWN} more" if number > SHOWN else ""
+    return f"{number}: {', '.join(names[:SHOWN])}{more}"
 
 
-def _host_query(name: str, settings: Settings, names: Mapping[str, str]) -> sql.SQL:
+def host_query(name: str, settings: Settings, names: Mapping[str, str]) -> sql.SQL:
+    """Return a named query that speaks of the host's tables."""
     text = db.load(name, settings.schema).as_string()
     for variable, identifier in {
         "host": sql.Identifier(names["iu_host_schema"], names["iu_unit_table"]),

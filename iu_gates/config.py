@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import json
 import os
 import re
 import secrets
+import shlex
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -19,7 +21,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from iu_gates.errors import UsageError
+from iu_gates.errors import SAME, UsageError
 from iu_gates.model import Waiver
 
 ROUTE: Final = "iu.version_applied.workflow"
@@ -164,7 +166,8 @@ def _require_known(values: Mapping[str, Any], known: Sequence[str], prefix: str)
             f'unknown setting "{prefix}{unknown[0]}"',
             ident="IUG-011",
             wanted=f'"{prefix}{near[0]}"' if near else f"one of {', '.join(known)}",
-            next_command="see docs/settings.md",
+            next_command=SAME,
+            more="docs/settings.md",
         )
 
 
@@ -200,10 +203,16 @@ def read_file(path: Path, *, required: bool) -> dict[str, Any]:
         if not required:
             return {}
         raise UsageError(
-            f'no settings file "{path}"', ident="IUG-013", next_command="iu-gates --help"
+            f'no settings file "{path}"',
+            ident="IUG-013",
+            next_command=f"ls -l {shlex.quote(str(path.parent))}",
         ) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f'cannot read settings file "{path}": {error}', ident="IUG-013") from error
+        raise UsageError(
+            f'cannot read settings file "{path}": {error}',
+            ident="IUG-013",
+            next_command=f"ls -l {shlex.quote(str(path))}",
+        ) from error
     if path.name == "pyproject.toml":
         return dict(data.get("tool", {}).get("iu-gates", {}))
     return data
@@ -219,7 +228,9 @@ def read_site_key(settings: Settings) -> str | None:
         return None
     except OSError as error:
         raise UsageError(
-            f'cannot read the site key "{settings.site_key_file}": {error}', ident="IUG-014"
+            f'cannot read the site key "{settings.site_key_file}": {error}',
+            ident="IUG-014",
+            next_command=f"ls -l {shlex.quote(str(settings.site_key_file))}",
         ) from error
 
 
@@ -234,7 +245,9 @@ def make_site_key(settings: Settings) -> str:
             file.write(secrets.token_urlsafe(32) + "\n")
     except OSError as error:
         raise UsageError(
-            f'cannot write the site key "{settings.site_key_file}": {error}', ident="IUG-014"
+            f'cannot write the site key "{settings.site_key_file}": {error}',
+            ident="IUG-014",
+            next_command=f"ls -ld {shlex.quote(str(settings.site_key_file.parent))}",
         ) from error
     return read_site_key(settings) or ""
 
@@ -268,10 +281,14 @@ def _from_environment() -> dict[str, Any]:
     return {n: v for n, v in found.items() if v}
 
 
-def _host_from_environment() -> dict[str, str]:
+def _host_from_environment() -> dict[str, Any]:
     """Return the host's names, from the same variables as the plain alembic command reads."""
-    names = [n for n in HOST_NAMES if n != "outbox_constants"]
-    found = {n: os.environ.get(f"IU_GATES_HOST_{n.upper()}") for n in names}
+    found: dict[str, Any] = {n: os.environ.get(f"IU_GATES_HOST_{n.upper()}") for n in HOST_NAMES}
+    if text := found["outbox_constants"]:
+        try:
+            found["outbox_constants"] = dict(json.loads(text))
+        except (TypeError, ValueError) as error:
+            raise _bad("host.outbox_constants", text, "a JSON object") from error
     return {n: v for n, v in found.items() if v}
 
 
@@ -330,7 +347,8 @@ def _bad(name: str, value: object, wanted: str) -> UsageError:
         f'setting "{name}" cannot be {value!r}',
         ident="IUG-011",
         wanted=wanted,
-        next_command="see docs/settings.md",
+        next_command=SAME,
+        more="docs/settings.md",
     )
 
 

@@ -7,6 +7,7 @@ are autocommit, so that a transaction is where the code says ``with conn.transac
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -21,6 +22,7 @@ from psycopg.rows import TupleRow, dict_row
 
 from iu_gates.config import EMBEDDED, Settings, require_url
 from iu_gates.errors import (
+    SAME,
     GateError,
     IuGatesError,
     LockHeldError,
@@ -47,50 +49,50 @@ CAUSES: Final = (
         "could not translate host name",
         "the host's name is not known",
         "IUG-051",
-        "check the host in the URL",
+        "iu-gates doctor --database-url postgresql://user@host/database",
     ),
     (
         # psycopg looks names up before libpq can.
         "failed to resolve host",
         "the host's name is not known",
         "IUG-051",
-        "check the host in the URL",
+        "iu-gates doctor --database-url postgresql://user@host/database",
     ),
     (
         "does not exist",
         "there is no such database or login",
         "IUG-052",
-        "psql -l, to see what is there",
+        "psql -l",
     ),
     (
         "password authentication failed",
         "the login or its password was refused",
         "IUG-053",
-        "check PGPASSWORD or ~/.pgpass",
+        f"export PGPASSFILE=~/.pgpass && {SAME}",
     ),
     (
         "no password supplied",
         "the server asks for a password",
         "IUG-053",
-        "set PGPASSWORD or ~/.pgpass",
+        f"export PGPASSFILE=~/.pgpass && {SAME}",
     ),
     (
         "too many c",  # "connections for role", "connections for database", "clients already"
         "the server takes no more sessions",
         "IUG-056",
-        "end sessions that are not needed, or raise the limit; then the same again",
+        SAME,
     ),
     (
         "remaining connection slots are reserved",
         "the server takes no more sessions",
         "IUG-056",
-        "end sessions that are not needed, or raise the limit; then the same again",
+        SAME,
     ),
     (
         "no pg_hba.conf entry",
         "the server does not let this login in from here",
         "IUG-053",
-        "ask for a line in pg_hba.conf",
+        'psql -c "table pg_hba_file_rules"',
     ),
 )
 """A sign in the message, then summary, id and remedy."""
@@ -144,7 +146,13 @@ def resolve_url(settings: Settings) -> str:
 
 
 @contextmanager
-def connect(settings: Settings, command: str, *, as_owner: bool = False) -> Iterator[Conn]:
+def connect(
+    settings: Settings,
+    command: str,
+    *,
+    as_owner: bool = False,
+    parameters: Mapping[str, str] | None = None,
+) -> Iterator[Conn]:
     """
     Open a connection for one command.
 
@@ -153,13 +161,14 @@ def connect(settings: Settings, command: str, *, as_owner: bool = False) -> Iter
         command: Goes into `application_name`.
         as_owner: Act for the owner of our schemas (SET ROLE), with its rights and no others; the
             ledger's actor stays the login. For what walks: a pooler would keep it.
+        parameters: libpq's, where the URL says nothing else.
 
     Raises:
         RefusedError: The login may not act for the owner.
         UsageError: The URL is no URL.
         UnreachableError: No server, no such database, no such login.
     """
-    conn = open_connection(resolve_url(settings), command)
+    conn = open_connection(resolve_url(settings), command, parameters)
     try:
         if as_owner:
             conn.execute(load("act_as_owner"))
@@ -170,7 +179,7 @@ def connect(settings: Settings, command: str, *, as_owner: bool = False) -> Iter
         conn.close()
 
 
-def open_connection(url: str, command: str) -> Conn:
+def open_connection(url: str, command: str, parameters: Mapping[str, str] | None = None) -> Conn:
     """Open an autocommit connection; see `connect`."""
     try:
         known = conninfo_to_dict(url)
@@ -182,7 +191,8 @@ def open_connection(url: str, command: str) -> Conn:
             wanted="postgresql://user@host:port/database, or host=… dbname=…",
             next_command="iu-gates status --database-url postgresql://user@host/database",
         ) from error
-    known = {"connect_timeout": "10", **{k: v for k, v in known.items() if v is not None}}
+    defaults = {"connect_timeout": "10", **(parameters or {})}
+    known = {**defaults, **{k: v for k, v in known.items() if v is not None}}
     known["application_name"] = f"iu-gates {command}"
     try:
         # No prepared statements: behind a pooler the next transaction is another session's.
@@ -203,8 +213,15 @@ def _unreachable(error: psycopg.OperationalError, url: str) -> UnreachableError:
         ident="IUG-050",
         found=text,
         means="nothing was done",
-        next_command="pg_isready, with the same host and port",
+        next_command=_ask_server(url),
     )
+
+
+def _ask_server(url: str) -> str:
+    """Return the command that asks whether the URL's server takes connections."""
+    known = conninfo_to_dict(url)
+    options = (f"--{name}={known[name]}" for name in ("host", "port") if known.get(name))
+    return shlex.join(["pg_isready", *options])
 
 
 def _scrub(text: str, url: str) -> str:
@@ -225,12 +242,18 @@ def translate(error: psycopg.Error) -> IuGatesError:
     """
     state = error.sqlstate or ""
     message = (error.diag.message_primary or " ".join(str(error).split())).rstrip(".")
+    # A hint is a command where our own SQL means it to be typed, else an explanation.
+    hint = error.diag.message_hint or ""
+    is_command = hint.startswith("iu-gates ")
     fields: dict[str, Any] = {
         "found": error.diag.message_detail,
-        "next_command": error.diag.message_hint,
+        "means": None if is_command else hint or None,
+        "next_command": hint if is_command else "iu-gates doctor",
     }
     if state in SQLSTATES:
         return SQLSTATES[state](message, ident=f"IUG-0{state[3:]}", **fields)
+    if isinstance(error, pg.QueryCanceled):
+        return _cancelled(message)
     if isinstance(error, psycopg.OperationalError) and not isinstance(error, pg.LockNotAvailable):
         return _server_error(state, message)
     return _refusal(error, message, fields) or IuGatesError(
@@ -249,21 +272,22 @@ def _refusal(error: psycopg.Error, message: str, fields: dict[str, Any]) -> IuGa
             ident="IUG-087",
             found=message,
             wanted="a login that may act for the owner of our schemas",
-            means="nothing was changed",
-            next_command="iu-gates doctor, which prints the grant",
+            means="nothing was changed; doctor prints the grant",
+            next_command="iu-gates doctor",
             more="docs/rights.md",
         )
     if isinstance(error, pg.InsufficientPrivilege):
         return RefusedError(
             f"this login may not do that: {message}",
             ident="IUG-042",
-            next_command="iu-gates doctor, which prints the grants",
+            means="nothing was changed; doctor prints the grants",
+            next_command="iu-gates doctor",
         )
     if isinstance(error, pg.LockNotAvailable):
         return LockHeldError(
             f"a lock could not be had: {message}",
             ident="IUG-061",
-            next_command="iu-gates status, then the same again",
+            next_command="iu-gates status",
         )
     if isinstance(error, pg.ReadOnlySqlTransaction):
         return read_only()
@@ -273,13 +297,24 @@ def _refusal(error: psycopg.Error, message: str, fields: dict[str, Any]) -> IuGa
     return None
 
 
+def _cancelled(message: str) -> UnreachableError:
+    return UnreachableError(
+        f"a statement was ended before its end: {message}",
+        ident="IUG-100",
+        wanted="an end within its statement_timeout, which a step of ours has at 60 s",
+        means="the transaction in hand was rolled back: the server is slow or busy, or somebody"
+        " cancelled it; the same command goes on from there",
+        next_command=SAME,
+    )
+
+
 def _server_error(state: str, message: str) -> UnreachableError:
     lost = state[:2] in {"", "08", "57"}
     return UnreachableError(
         f"the {'connection was lost' if lost else 'server cannot do it now'}: {message}",
         ident="IUG-054",
-        means="the transaction in hand was rolled back",
-        next_command="the same command again: it goes on from there",
+        means="the transaction in hand was rolled back; the same command goes on from there",
+        next_command=SAME,
     )
 
 
@@ -323,7 +358,7 @@ def read_only() -> RefusedError:
         ident="IUG-084",
         wanted="the primary, and default_transaction_read_only = off",
         means="nothing was changed, and nothing is delivered from a standby",
-        next_command="the same command with the primary's --database-url",
+        next_command="iu-gates status --database-url postgresql://user@primary/database",
     )
 
 

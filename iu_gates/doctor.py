@@ -53,7 +53,7 @@ def _judge_key(settings: Settings) -> Finding:
         there,
         found,
         "a key outside the database",
-        "iu-gates advance, which makes it the first time",
+        "iu-gates advance",
     )
 
 
@@ -64,7 +64,7 @@ def _judge_home(conn: Conn, settings: Settings) -> Finding:
         reason is None,
         reason or "it is",
         "the database that was installed",
-        "docs/runbooks/copies.md",
+        site.REMEDY,
     )
 
 

@@ -23,7 +23,14 @@ from iu_gates.model import RollbackPreview, Step
 GOES: Final[Mapping[str, tuple[str, ...]]] = {
     "060": ("iu_runtime_gate",),
     "009": ("iu_route_cursor", "iu_worker_heartbeat"),
-    "008": ("iu_event", "iu_outbound_route", "iu_route_attempt", "iu_route_dead_letter"),
+    "008": (
+        "iu_event",
+        "iu_outbound_route",
+        "iu_route_attempt",
+        "iu_route_dead_letter",
+        "iu_route_redrive",
+        "iu_route_parked",
+    ),
 }
 """The tables of which each step down removes all rows."""
 
@@ -66,7 +73,9 @@ def refusal(plan: RollbackPreview) -> RefusedError:
     first, *then = plan.ways_on or ("iu-gates status",)
     means = f"{kept}nothing was undone"
     if then:
-        means += f"; to remove the history too, after that: {', then '.join(then)}"
+        means += (
+            f"; rollback --to 009 keeps it. To remove it too, after that: {', then '.join(then)}"
+        )
     return RefusedError(
         f"the rollback to {plan.target} is refused: {plan.refusals[0]}",
         found="; ".join(plan.refusals),
@@ -102,7 +111,7 @@ def _list_ways_on(
         return (drift.name_remedy(conn),)
     database = db.fetch_value(conn, "select current_database()")
     file = shlex.quote(f"{database}-history.jsonl.zst")
-    stop = ("iu-gates rollback --to 009, which keeps the history",) if "060" in applied else ()
+    stop = ("iu-gates rollback --to 009",) if "060" in applied else ()
     return (
         *stop,
         f"iu-gates history export {file}",

@@ -162,7 +162,7 @@ def _call(conn: Conn, script: str) -> dict[str, Any]:
 def _judge(name: str, seen: Mapping[str, Any]) -> Finding:
     found, wanted = seen.get(name), WANTED[name]
     why = f": {seen['dead_letter']}" if name == "dead_letters" and seen.get("dead_letter") else ""
-    remedy = "" if found == wanted else "docs/gates/seam.md"
+    remedy = "" if found == wanted else "iu-gates prove"
     return Finding(MEANING[name], found == wanted, f"{found}{why}", str(wanted), remedy)
 
 
@@ -173,7 +173,7 @@ def _failed(seen: Mapping[str, Any]) -> Finding:
         passed=False,
         found=f"{seen['error']} ({seen['sqlstate']})",
         wanted="no error",
-        remedy="a lock was held; the same command again" if waits else "docs/gates/seam.md",
+        remedy="iu-gates prove",
         waits=waits,
     )
 

@@ -9,6 +9,7 @@ under its locks: so what came between our look and that is not lost, it is refus
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from psycopg.types.json import Jsonb
 from iu_gates import backups, db, drift, export, ledger, refusals, site, stops
 from iu_gates.config import Settings
 from iu_gates.db import Conn
-from iu_gates.errors import NotDrainedError, RefusedError, UsageError
+from iu_gates.errors import AS_ANOTHER, SAME, NotDrainedError, RefusedError, UsageError
 from iu_gates.export import Export
 from iu_gates.model import PurgePreview, PurgeResult
 
@@ -137,12 +138,12 @@ def _prepare(
     ).fetchone()
     assert row is not None  # noqa: S101  a select without FROM has one row
     if active := [*row[0], *(f"drift: {d}" for d in drift.list_names(conn))]:
-        raise _refused(active, "iu-gates rollback --to 009, which stops all and keeps the history")
+        raise _refused(active, "iu-gates rollback --to 009")
     if not row[1]:
         raise UsageError("there is no history to purge", next_command="iu-gates status")
     contents = _contents(conn, settings, found)
     if changed := _fetch_list(conn, "select iu_gates.fn_purge_changed(%s)", Jsonb(contents)):
-        raise _refused(changed, f"iu-gates history export {path.parent}/, and purge by that one")
+        raise _refused(changed, f"iu-gates history export {shlex.quote(str(path.parent))}/")
     about = db.fetch_value(conn, "select iu_gates.fn_purge_digest(%s)", Jsonb(contents))
     return _Plan(found, contents, about)
 
@@ -190,7 +191,7 @@ def _require_approved(conn: Conn, settings: Settings, plan: _Plan) -> list[str]:
         }
         ledger.append(conn, "request", "purge", facts)
     if lacking := _fetch_list(conn, "select iu_gates.fn_purge_unapproved(%s)", plan.digest):
-        command = f"iu-gates approve --digest {plan.digest[:12]}, as another login; then this again"
+        command = f"iu-gates approve --digest {plan.digest[:12]} {AS_ANOTHER}"
         raise _refused(lacking, command, digest=plan.digest)
     return _fetch_list(conn, "select iu_gates.fn_purge_logins(%s)", plan.digest)
 
@@ -200,7 +201,7 @@ def _require_drained(conn: Conn, settings: Settings) -> None:
         raise NotDrainedError(
             "batches are still in hand; nothing was removed",
             found="; ".join(str(b) for b in stops.list_in_hand(conn, None)),
-            next_command="iu-gates disable --terminate, then the same purge",
+            next_command=f"iu-gates disable --terminate && {SAME}",
         )
 
 

@@ -16,8 +16,9 @@ from typing import Final
 from iu_gates import config, db
 from iu_gates.config import Settings
 from iu_gates.db import Conn
-from iu_gates.errors import LockHeldError, RefusedError
+from iu_gates.errors import SAME, LockHeldError, RefusedError
 
+REMEDY: Final = "iu-gates rebase"
 LOCK_PATIENCE_SECONDS: Final = 2.0
 KEEPALIVE: Final = """
 select set_config(o.name, o.value, false)
@@ -59,8 +60,8 @@ def require_home(conn: Conn, settings: Settings) -> None:
             f"this database is not walked from here: {reason}",
             ident="IUG-041",
             means="a copy or another site's database never moves by itself",
-            next_command="iu-gates doctor",
-            more="docs/runbooks/copies.md",
+            next_command=REMEDY,
+            more="docs/runbooks/rebase.md",
         )
 
 
@@ -83,7 +84,8 @@ def walk_lock(settings: Settings, command: str) -> Iterator[None]:
                     "another advance or rollback is at work",
                     ident="IUG-060",
                     found=_name_holder(conn),
-                    next_command="iu-gates status; wait for it, or end that session",
+                    means="nothing was done; wait for it, or end that session",
+                    next_command=SAME,
                 )
             time.sleep(0.1)
         yield
@@ -105,7 +107,7 @@ def _require_own_session(conn: Conn, settings: Settings) -> None:
         found=f"session {pid} is handed to other clients between two transactions",
         wanted="a session of its own: the server itself, or a pool in session mode",
         means="two walks could be at work at once; nothing was done",
-        next_command="the same command with --database-url of the server itself",
+        next_command="iu-gates status --database-url postgresql://user@server/database",
     )
 
 

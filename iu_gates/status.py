@@ -54,9 +54,7 @@ def _read(conn: Conn, settings: Settings, database: str, version: str) -> Status
         disagreements=_disagreements(applied, gate_value, routes, held),
         drift=drift,
         next_gate=next_gate,
-        next_command="iu-gates doctor"
-        if foreign
-        else mend or ("iu-gates advance" if is_open else ""),
+        next_command=site.REMEDY if foreign else mend or ("iu-gates advance" if is_open else ""),
         blocks=(foreign,) if foreign else _list_blocks(conn, gates, next_gate),
         ledger_seq=seq,
         ledger_hash=head,
@@ -73,7 +71,7 @@ def _list_blocks(
 
 def _list_routes(conn: Conn, settings: Settings) -> tuple[RouteState, ...]:
     rows = db.fetch_all(conn, db.load("route_states", settings.schema))
-    names = ("captured", "dry_run", "held", "sent", "duplicate", "dead", "waiting")
+    names = ("captured", "dry_run", "held", "sent", "duplicate", "parked", "dead", "waiting")
     return tuple(
         RouteState(
             name=r["route_name"],

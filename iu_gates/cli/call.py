@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -69,14 +70,19 @@ class Call:
     expect_head: str | None = None
     as_json: bool = False
 
-    def settings(self) -> Settings:
-        """Return the settings, for a command that needs no database."""
+    def refuse_head(self) -> None:
+        """Raise `UsageError` if --expect-head was given to a command that reads no ledger."""
         if self.expect_head is not None:
+            kept = shlex.quote(self.expect_head)
             raise UsageError(
                 "--expect-head has no meaning here: this command reads no ledger",
                 means="nothing was done",
-                next_command="the same without --expect-head",
+                next_command=f"iu-gates ledger verify --expect-head {kept}",
             )
+
+    def settings(self) -> Settings:
+        """Return the settings, for a command that needs no database."""
+        self.refuse_head()
         return config.load(self.database_url, self.config_file)
 
     def database_settings(self, *, check_head: bool = True) -> Settings:

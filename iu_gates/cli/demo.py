@@ -16,44 +16,51 @@ from iu_gates.errors import UsageError
 _ZEROS: Final = ("repeated", "skipped", "reordered", "after_disable")
 
 
+Repo = Annotated[
+    Path | None,
+    typer.Option(
+        "--repo",
+        metavar="PATH",
+        help="Replay this git repository's history; else that of the checkout.",
+        show_default=False,
+    ),
+]
+HistoryFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--history",
+        metavar="FILE",
+        help="Replay this history (.jsonl or .jsonl.gz).",
+        show_default=False,
+    ),
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Start over with a new server.")]
+Keep = Annotated[
+    str | None,
+    typer.Option(
+        "--keep",
+        metavar="live",
+        help="Stop at live and leave the server up, to look at it with psql.",
+        show_default=False,
+    ),
+]
+StateDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--state-dir", metavar="PATH", help="Where the server is kept.", show_default=False
+    ),
+]
+
+
 @common
 def demo(
     call: Call,
     *,
-    repo: Annotated[
-        Path | None,
-        typer.Option(
-            "--repo",
-            metavar="PATH",
-            help="Replay this git repository's history; else that of the checkout.",
-            show_default=False,
-        ),
-    ] = None,
-    history: Annotated[
-        Path | None,
-        typer.Option(
-            "--history",
-            metavar="FILE",
-            help="Replay this history (.jsonl or .jsonl.gz).",
-            show_default=False,
-        ),
-    ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start over with a new server.")] = False,
-    keep: Annotated[
-        str | None,
-        typer.Option(
-            "--keep",
-            metavar="live",
-            help="Stop at live and leave the server up, to look at it with psql.",
-            show_default=False,
-        ),
-    ] = None,
-    state_dir: Annotated[
-        Path | None,
-        typer.Option(
-            "--state-dir", metavar="PATH", help="Where the server is kept.", show_default=False
-        ),
-    ] = None,
+    repo: Repo = None,
+    history: HistoryFile = None,
+    fresh: Fresh = False,
+    keep: Keep = None,
+    state_dir: StateDir = None,
 ) -> None:
     """
     Play the whole way, up and back, on a server in the box.
@@ -80,6 +87,7 @@ def is_proven(result: Mapping[str, Any], *, whole: bool) -> bool:
 
 
 def _require_sense(call: Call, repo: Path | None, history: Path | None, keep: str | None) -> None:
+    call.refuse_head()
     if call.database_url is not None:
         raise UsageError(
             "the demo runs on a server of its own, never on --database-url",

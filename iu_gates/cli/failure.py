@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import Any, Final
 import typer
 
 from iu_gates import render
-from iu_gates.errors import IuGatesError, UsageError
+from iu_gates.errors import SAME, IuGatesError, UsageError
 
 INTERRUPTED: Final = 130
 _UNWRAPPED: Final = 10_000
@@ -20,11 +21,21 @@ PARSER_ERROR: Final[type[Exception]] = typer.BadParameter.__mro__[2]
 """What typer raises for a line that it cannot read; it exports only this descendant."""
 
 
-def report(error: BaseException, *, as_json: bool) -> int:
-    """Show an error, on stderr or as JSON on stdout, and return the exit code."""
+def report(error: BaseException, line: Sequence[str], *, as_json: bool) -> int:
+    """
+    Show an error, on stderr or as JSON on stdout, and return the exit code.
+
+    Args:
+        error: Whatever was raised.
+        line: The words that were typed; they stand where an error names `SAME`.
+        as_json: Show JSON.
+    """
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
         return INTERRUPTED
     problem = explain(error)
+    same = shlex.join(["iu-gates", *line])
+    # What has no next command is a bug, and the same call can tell more of it.
+    problem.next_command = (problem.next_command or f"IU_GATES_DEBUG=1 {SAME}").replace(SAME, same)
     if os.environ.get("IU_GATES_DEBUG") == "1":
         traceback.print_exception(error)
     if as_json:
@@ -74,5 +85,4 @@ def _bug(error: BaseException) -> IuGatesError:
     text = " ".join(str(error).split())
     return IuGatesError(
         f"{type(error).__name__}{place}{f': {text}' if text else ''}; a bug, please report"
-        " (IU_GATES_DEBUG=1 shows where)"
     )

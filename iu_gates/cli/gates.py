@@ -27,7 +27,7 @@ def plan(
     call: Call,
     sql: Annotated[bool, typer.Option("--sql", help="Show the SQL itself, and only that.")] = False,
 ) -> None:
-    """Show the steps that lie ahead, gate by gate; nothing is changed."""
+    """Show the steps that lie ahead; nothing is changed."""
     settings = call.database_settings()
     from iu_gates.plan import make_plan
 
@@ -90,7 +90,7 @@ def rehearse(
     ] = False,
 ) -> None:
     """
-    Restore the latest backup, and walk the rest of the way on it.
+    Restore the latest backup, and walk the rest on it.
 
     There and back, in a scratch database that is dropped at the end; production is only read,
     but for one entry of the ledger. Exit 3 on a fault.

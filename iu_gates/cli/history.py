@@ -45,6 +45,7 @@ def verify(
     call: Call, file: Annotated[Path, typer.Argument(metavar="FILE", help="The export.")]
 ) -> None:
     """Read an export back whole; exit 4 if it is none."""
+    call.refuse_head()
     from iu_gates.export import verify as check
 
     call.show(check(file), render.export)

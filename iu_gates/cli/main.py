@@ -13,11 +13,13 @@ from iu_gates.cli import (
     approval,
     backup,
     checks,
+    dead_letter,
     demo,
     failure,
     gates,
     history,
     ledger,
+    move,
     symmetry,
     undo,
     worker,
@@ -40,6 +42,8 @@ COMMANDS: Final[Commands] = (
     ("doctor", checks.doctor),
     ("drift", checks.drift),
     ("adopt", gates.adopt),
+    ("rebase", move.rebase),
+    ("backfill", move.backfill),
     ("symmetry", symmetry.symmetry),
     ("demo", demo.demo),
 )
@@ -55,7 +59,20 @@ GROUPS: Final[tuple[tuple[str, Callable[..., None], Commands], ...]] = (
             ("register", backup.register),
         ),
     ),
-    ("worker", worker.group, (("run", worker.run), ("once", worker.once))),
+    (
+        "worker",
+        worker.group,
+        (("run", worker.run), ("once", worker.once), ("install", worker.install)),
+    ),
+    (
+        "dead-letter",
+        dead_letter.group,
+        (
+            ("list", dead_letter.list_),
+            ("show", dead_letter.show),
+            ("redrive", dead_letter.redrive),
+        ),
+    ),
     (
         "history",
         history.group,
@@ -115,7 +132,7 @@ def main(arguments: Sequence[str]) -> int:
     except BaseException as error:
         if isinstance(error, SystemExit):
             raise
-        return failure.report(error, as_json=failure.wants_json(line))
+        return failure.report(error, line, as_json=failure.wants_json(line))
     return outcome if isinstance(outcome, int) else 0
 
 

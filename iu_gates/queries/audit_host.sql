@@ -1,21 +1,27 @@
--- Applied changes of the host that nothing captured although capture was on: no event, and
--- above the baseline of their unit. Purged events are known by how far each unit had come.
+-- Applied changes of the host that nothing captured. No fault: from before capture began, or
+-- purged (known by how far each unit had come). A gap: written while the trigger was away, for
+-- `backfill` to capture. Missed: written while it was there.
 with known as (
-    select k.subject, max(k.max_version_seq) as version_seq
+    select k.subject, max(k.version_seq) filter (where k.is_settled) as settled, max(k.version_seq) as version_seq
     from (
-        select c.subject, c.max_version_seq from iu_gates.capture_baseline as c
+        select b.subject, b.max_version_seq as version_seq,
+               b.span_no = (select min(s.span_no) from iu_gates.capture_span as s) as is_settled
+        from iu_gates.capture_baseline as b
         union all
-        select p.subject, p.max_version_seq from iu_gates.purged_version as p
+        select p.subject, p.max_version_seq, true from iu_gates.purged_version as p
     ) as k
     group by k.subject
 )
 
 select (select count(*) from :"host" as u where u.:"version" > 1) as host,
-       count(*) filter (where u.is_known) as baseline,
+       count(*) filter (where u.is_settled) as baseline,
+       count(*) filter (where not u.is_settled and u.is_known) as gap,
        count(*) filter (where not u.is_known) as missed,
-       min(u.subject || ' version ' || u.version_seq) filter (where not u.is_known) as missed_example
+       (array_agg(u.name) filter (where not u.is_known))[1:1000] as missed_names
 from (
-    select h.subject, h.version_seq, coalesce(h.version_seq <= k.version_seq, false) as is_known
+    select h.subject || ' version ' || h.version_seq as name,
+           coalesce(h.version_seq <= k.settled, false) as is_settled,
+           coalesce(h.version_seq <= k.version_seq, false) as is_known
     from (select u.:"unit"::text as subject, u.:"version" as version_seq from :"host" as u where u.:"version" > 1) as h
     left join known as k on k.subject = h.subject
     where not exists (

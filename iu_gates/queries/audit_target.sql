@@ -1,6 +1,6 @@
 -- Rows of the target under the route's keys: each has an attempt, or its event was purged.
 select count(*) filter (where o.is_unexplained) as unexplained,
-       min(o.key) filter (where o.is_unexplained) as unexplained_example,
+       (array_agg(o.key) filter (where o.is_unexplained))[1:1000] as unexplained_names,
        count(*) as in_target
 from (
     select t.:"key" as key,

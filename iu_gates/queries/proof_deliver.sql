@@ -3,7 +3,7 @@ insert into iu_gates.approval (route_name, definition_hash, digest, logins, gran
 select r.route_name, r.definition_hash, repeat('0', 64), array['proof'], now(), now() + interval '1 minute'
 from iu_outbound_route as r where r.route_name = :"route";
 update iu_outbound_route as r set
-    enabled = true, dry_run = false, quota = null,
+    enabled = true, dry_run = false, quota = null, max_tries = 1,
     approval_id = a.approval_id, approval_granted_at = a.granted_at, approval_expires_at = a.expires_at
 from iu_gates.approval as a
 where r.route_name = :"route" and a.route_name = r.route_name

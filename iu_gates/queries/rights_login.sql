@@ -8,6 +8,7 @@ select session_user::text as login,
                  from pg_namespace as n where n.nspname = 'iu_gates'), false) as is_operator,
        coalesce((select has_table_privilege(c.oid, 'select') and has_schema_privilege(n.oid, 'usage')
                  from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
-                 where n.nspname = 'iu_gates' and c.relname = 'ledger'), false) as may_read
+                 where n.nspname = 'iu_gates' and c.relname = 'ledger'), false) as may_read,
+       pg_has_role(l.oid, 'pg_signal_backend', 'usage') as may_signal
 from pg_roles as l
 where l.rolname = session_user

@@ -11,7 +11,7 @@ select r.route_name, r.target_kind, r.target_ref, r.enabled, r.dry_run, r.quota,
            when r.live_from is null then 'dry'
            else 'held'
        end as mode,
-       f.captured, f.dry_run as dry_run_events, f.held, f.sent, f.duplicate, f.dead, f.waiting
+       f.captured, f.dry_run as dry_run_events, f.held, f.sent, f.duplicate, f.parked, f.dead, f.waiting
 from :"iu_schema".iu_outbound_route as r
 cross join lateral (
     select count(*) as captured,
@@ -20,7 +20,8 @@ cross join lateral (
            count(*) filter (where a.sent) as sent,
            count(*) filter (where a.duplicate) as duplicate,
            count(d.event_id) as dead,
-           count(*) filter (where a.event_id is null and d.event_id is null) as waiting
+           count(p.event_id) as parked,
+           count(*) filter (where a.event_id is null and d.event_id is null and p.event_id is null) as waiting
     from :"iu_schema".iu_event as e
     left join (
         select t.event_id, bool_or(t.status = 'dry_run') as dry_run, bool_or(t.status = 'held') as held,
@@ -28,7 +29,11 @@ cross join lateral (
                bool_or(t.status in ('sent', 'duplicate', 'dry_run', 'failed')) as settled
         from :"iu_schema".iu_route_attempt as t where t.route_name = r.route_name group by t.event_id
     ) as a on a.event_id = e.event_id
-    left join :"iu_schema".iu_route_dead_letter as d on d.route_name = r.route_name and d.event_id = e.event_id
+    -- The open ones: of an event there is one at most.
+    left join :"iu_schema".iu_route_dead_letter as d
+        on d.route_name = r.route_name and d.event_id = e.event_id
+        and not exists (select from :"iu_schema".iu_route_redrive as v where v.dead_letter_id = d.dead_letter_id)
+    left join :"iu_schema".iu_route_parked as p on p.route_name = r.route_name and p.event_id = e.event_id
     where e.event_type = r.event_type
 ) as f
 order by r.route_name

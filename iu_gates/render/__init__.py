@@ -6,7 +6,7 @@ Values into text: the only place that knows colour, width and marks.
     values    the same values as JSON, and no secret in either
     words     numbers, times, sizes
     findings  findings and verdicts
-    errors, status, walk, reports, record, backups, history, rehearsal, demo   one function each
+    errors, status, walk, reports, record, backups, history, letters, rehearsal, demo   a page each
     progress  a bar on a terminal
 """
 
@@ -14,6 +14,8 @@ from iu_gates.render.backups import pruned, site_backup
 from iu_gates.render.demo import demo_table
 from iu_gates.render.errors import error
 from iu_gates.render.history import export, purge, purge_preview
+from iu_gates.render.letters import dead_letter, dead_letters, redriven
+from iu_gates.render.move import backfill, rebase, rebase_preview
 from iu_gates.render.output import terminal_width, write, write_bytes, write_text
 from iu_gates.render.page import Page
 from iu_gates.render.record import (
@@ -45,9 +47,12 @@ __all__ = [
     "adopt",
     "advance",
     "audits",
+    "backfill",
     "backup",
     "backups",
     "batch",
+    "dead_letter",
+    "dead_letters",
     "demo_table",
     "disable",
     "doctor",
@@ -69,6 +74,9 @@ __all__ = [
     "pruned",
     "purge",
     "purge_preview",
+    "rebase",
+    "rebase_preview",
+    "redriven",
     "rehearsal",
     "rollback",
     "rollback_preview",

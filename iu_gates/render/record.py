@@ -113,7 +113,7 @@ def batch(done: Batch, width: int = WIDTH) -> Page:
     """Return one line of the worker's log."""
     page = Page(width)
     counts = {"events": done.events, "sent": done.sent}
-    rare = {"duplicates": done.duplicates, "dead": done.dead}
+    rare = {"duplicates": done.duplicates, "parked": done.parked, "dead": done.dead}
     counts |= {name: count for name, count in rare.items() if count}
     page.line(f"{done.route}  {done.state}  {words.counts(counts)}  {done.seconds:.3f} s")
     return page

@@ -11,8 +11,8 @@ from iu_gates.render.page import LABEL, NOT_YET, WIDTH, Page, Span, Style, clip
 
 _CELL: Final = 17
 _STALE_SECONDS: Final = 300
-_COUNTS: Final = ("captured", "waiting", "dry_run", "held", "sent", "duplicate", "dead")
-_SELDOM: Final = ("duplicate", "dead")
+_COUNTS: Final = ("captured", "waiting", "dry_run", "held", "sent", "duplicate", "parked", "dead")
+_SELDOM: Final = ("duplicate", "parked", "dead")
 _MODES: Final[Mapping[str, tuple[str, Style]]] = {
     "live": ("LIVE", "good"),
     "held": ("held back, delivered once live again", "warn"),

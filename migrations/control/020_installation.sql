@@ -99,3 +99,65 @@ $$;
 comment on function iu_gates.fn_install(jsonb, text)
 is 'Record this database, its names for the host and, if none is recorded yet, the site key';
 revoke execute on function iu_gates.fn_install(jsonb, text) from public;
+
+create or replace function iu_gates.fn_rehome(p_site_key_sha256 text, p_facts jsonb) returns bigint
+language plpgsql
+set search_path from current
+as $$
+begin
+    update iu_gates.installation as i set
+        system_identifier = s.system_identifier,
+        database_oid = (select d.oid from pg_database as d where d.datname = current_database()),
+        site_key_sha256 = p_site_key_sha256,
+        installed_at = now()
+    from pg_control_system() as s;
+    perform iu_gates.fn_void(
+        array['host', 'backup', 'substrate', 'invocation', 'dry_run', 'seam', 'check_relaxed', 'disable_proven',
+              'rehearsal', 'approval', 'canary', 'live'],
+        'the database was re-based');
+    return iu_gates.fn_ledger_append('rebase', 'installation', p_facts || (
+        select jsonb_build_object('to', jsonb_build_object(
+            'system_identifier', i.system_identifier::text, 'oid', i.database_oid::bigint))
+        from iu_gates.installation as i));
+end
+$$;
+
+comment on function iu_gates.fn_rehome(text, jsonb)
+is 'Make this database the installation: identity, site key, verdicts void, ledger; returns the entry';
+revoke execute on function iu_gates.fn_rehome(text, jsonb) from public;
+
+create or replace function iu_gates.fn_mend_sequences() returns jsonb
+language plpgsql
+set search_path from current
+set lock_timeout to '2s'
+as $$
+declare
+    v_one record;
+    v_is_behind boolean;
+    v_mended jsonb := '{}'::jsonb;
+begin
+    -- Logical replication carries rows and leaves sequences where they were: the next row would
+    -- draw a number that is taken.
+    for v_one in
+        select c.oid::regclass as home, a.attname, s.name as seq
+        from pg_attribute as a
+        join pg_class as c on c.oid = a.attrelid and c.relkind = 'r'
+        join pg_namespace as n on n.oid = c.relnamespace and n.nspname in ('iu_gates', :'iu_schema')
+        cross join lateral pg_get_serial_sequence(c.oid::regclass::text, a.attname) as s (name)
+        where a.attidentity <> ''
+    loop
+        execute format(
+            'select coalesce((select max(t.%I) from %s as t) > (select case when s.is_called then s.last_value'
+            ' else s.last_value - 1 end from %s as s), false)', v_one.attname, v_one.home, v_one.seq)
+        into v_is_behind;
+        continue when not v_is_behind;
+        execute format('lock table %s in share row exclusive mode', v_one.home);
+        execute format('select setval(%L, max(t.%I)) from %s as t', v_one.seq, v_one.attname, v_one.home);
+        v_mended := v_mended || jsonb_build_object(v_one.home::text, true);
+    end loop;
+    return v_mended;
+end
+$$;
+
+comment on function iu_gates.fn_mend_sequences() is 'Move each sequence of ours behind its rows, where it is before them; returns which';
+revoke execute on function iu_gates.fn_mend_sequences() from public;

@@ -95,7 +95,7 @@ begin
     if found then
         raise exception 'stopped by "%" at %: %', v_stop.stopped_by, v_stop.stopped_at, v_stop.reason
             using errcode = 'IUG38',
-                  hint = 'iu-gates status; then iu-gates advance, to go on from here';
+                  hint = 'iu-gates status';
     end if;
 end
 $$;
@@ -170,6 +170,9 @@ begin
                 jsonb_build_object('epoch', v_stop.epoch, 'kind', v_stop.kind, 'reason', v_stop.reason,
                                    'stopped_by', v_stop.stopped_by, 'stopped_at', v_stop.stopped_at))
             where epoch = v_stop.epoch;
+            if v_stop.kind = 'trip' then
+                perform iu_gates.fn_void(array['canary', 'live'], format('trip of "%s"', v_stop.route_name));
+            end if;
             v_folded := v_folded + 1;
         end if;
         if v_stop.lifted_at is not null then
@@ -184,6 +187,25 @@ $$;
 
 comment on function iu_gates.fn_fold_stops() is 'Write stops and lifts that are not yet in the ledger into it; returns how many stops';
 revoke execute on function iu_gates.fn_fold_stops() from public;
+
+create or replace function iu_gates.fn_fold_trip(p_route text) returns void
+language plpgsql
+set search_path from current
+set lock_timeout to '1s'
+as $$
+begin
+    -- The batch that tripped holds keys, and does not wait for the ledger: the next call does.
+    if exists (select from iu_gates.stop as s
+               where s.route_name = p_route and s.kind = 'trip' and s.lifted_at is null and s.ledger_seq is null) then
+        perform iu_gates.fn_fold_stops();
+    end if;
+exception when lock_not_available then
+    null;
+end
+$$;
+
+comment on function iu_gates.fn_fold_trip(text) is 'Write a trip of this route into the ledger, if it is not there yet and the ledger is free';
+revoke execute on function iu_gates.fn_fold_trip(text) from public;
 
 create or replace function iu_gates.fn_take_barrier(p_route_no integer, p_wait_ms integer) returns boolean
 language plpgsql security definer

@@ -108,7 +108,7 @@ begin
     if v_rejected is not null or coalesce(cardinality(v_logins), 0) < greatest(p_needed, 1) then
         raise exception 'digest % is not approved: % of % logins, rejected by %',
             left(p_digest, 12), coalesce(cardinality(v_logins), 0), greatest(p_needed, 1), coalesce(v_rejected, 'nobody')
-            using errcode = 'IUG20', hint = 'iu-gates approve, as another login';
+            using errcode = 'IUG20', hint = 'iu-gates approve --database-url postgresql://another-login@host/database';
     end if;
     insert into iu_gates.approval (route_name, definition_hash, digest, logins, granted_at, expires_at)
     values (p_route, p_definition_hash, p_digest, v_logins, clock_timestamp(), v_first + p_valid_for)
@@ -159,7 +159,7 @@ begin
     order by a.approval_id desc limit 1;
     if not found then
         raise exception 'route "%" has no unexpired approval as it is defined now', p_route
-            using errcode = 'IUG20', hint = 'iu-gates approve, as another login; then iu-gates advance';
+            using errcode = 'IUG20', hint = 'iu-gates status';
     end if;
     return v_approval_id;
 end

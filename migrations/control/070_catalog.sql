@@ -146,7 +146,7 @@ begin
         raise exception 'objects of ours are not as they were left: %', v_found[1]
             using errcode = 'IUG46',
                   detail = array_to_string(v_found, E'\n'),
-                  hint = 'iu-gates drift --sql, which prints what mends it';
+                  hint = 'iu-gates drift --sql';
     end if;
 end
 $$;

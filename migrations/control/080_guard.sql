@@ -139,7 +139,7 @@ begin
         raise exception 'revision % is refused by the guard: %', p_revision, v_findings[1]
             using errcode = 'IUG20',
                   detail = array_to_string(v_findings, E'\n'),
-                  hint = 'iu-gates status; then iu-gates advance, which walks the gates in order';
+                  hint = 'iu-gates advance';
     end if;
     perform iu_gates.fn_require_no_new_stop();
 end
@@ -163,7 +163,7 @@ language plpgsql stable
 set search_path from current
 as $$
 begin
-    foreach table_name in array array['iu_event', 'iu_route_attempt', 'iu_route_dead_letter'] loop
+    foreach table_name in array array['iu_event', 'iu_route_attempt', 'iu_route_dead_letter', 'iu_route_redrive'] loop
         row_exists := false;
         if to_regclass(format('%I.%I', :'iu_schema', table_name)) is not null then
             execute format('select exists (select from %I.%I)', :'iu_schema', table_name) into row_exists;
@@ -187,7 +187,7 @@ begin
     if v_tables is not null then
         raise exception 'the downgrade of revision % is refused while history exists in %', p_revision, v_tables
             using errcode = 'IUG40',
-                  hint = 'iu-gates rollback --to 009 keeps the history and takes back the rest';
+                  hint = 'iu-gates rollback --to 009';
     end if;
 end
 $$;

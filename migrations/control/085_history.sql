@@ -23,9 +23,12 @@ as $$
         (2, :'iu_schema', 'iu_outbound_route', 't.route_name', false),
         (3, :'iu_schema', 'iu_route_attempt', 't.attempt_id', true),
         (4, :'iu_schema', 'iu_route_dead_letter', 't.dead_letter_id', true),
-        (5, :'iu_schema', 'iu_route_cursor', 't.cursor_no', true),
-        (6, 'iu_gates', 'capture_span', 't.span_no', false),
-        (7, 'iu_gates', 'capture_baseline', 't.subject, t.span_no', false)
+        (5, :'iu_schema', 'iu_route_redrive', 't.dead_letter_id', true),
+        (6, :'iu_schema', 'iu_route_parked', 't.route_name, t.event_id', true),
+        (7, :'iu_schema', 'iu_route_cursor', 't.cursor_no', true),
+        (8, :'iu_schema', 'iu_route_carry_over', 't.route_name, t.window_stamp, t.event_id', true),
+        (9, 'iu_gates', 'capture_span', 't.span_no', false),
+        (10, 'iu_gates', 'capture_baseline', 't.subject, t.span_no', false)
     ) as t (place, home, name, sorted, is_purged)
     cross join lateral (
         select string_agg(case when a.atttypid in ('bigint'::regtype, 'numeric'::regtype)
@@ -268,7 +271,7 @@ begin
         raise exception 'the purge is refused: %', v_findings[1]
             using errcode = 'IUG83',
                   detail = array_to_string(v_findings, E'\n'),
-                  hint = 'iu-gates history purge, which says what is lacking';
+                  hint = 'iu-gates ledger show --kind export';
     end if;
     new.contents := iu_gates.fn_purge_contents(new.digest);
     new.logins := iu_gates.fn_purge_logins(new.digest);

@@ -13,17 +13,20 @@ begin
     if p_direction = 'up' or p_revision in ('008', '009', '060', '090', '100') then
         perform iu_gates.fn_require_no_drift();
     end if;
-    if p_direction <> 'up' then
-        return;
+    if p_direction = 'up' then
+        perform iu_gates.fn_require_no_new_stop();
     end if;
-    perform iu_gates.fn_require_no_new_stop();
-    -- `advance` goes up under a backup; the plain command may make the substrate without one.
-    if v_walk is not null and p_revision in ('008', '009', '060') and not iu_gates.fn_is_scratch() then
+    -- `advance` and `rollback` go under a backup; the plain command may go without one.
+    if v_walk is not null and not iu_gates.fn_is_scratch() and (
+        p_direction = 'up' and p_revision in ('008', '009', '060')
+        or p_direction = 'down' and p_revision in ('008', '009', '060', '090', '100')
+    ) then
         v_why := coalesce(iu_gates.fn_not_in_force('backup'), iu_gates.fn_backup_stale(v_walk));
     end if;
     if v_why is not null then
-        raise exception 'revision % is not applied: gate "backup": %', p_revision, v_why
-            using errcode = 'IUG20', hint = 'iu-gates advance, which takes another backup';
+        raise exception 'revision % is not %: gate "backup": %',
+            p_revision, case p_direction when 'up' then 'applied' else 'undone' end, v_why
+            using errcode = 'IUG20', hint = 'iu-gates status';
     end if;
 end
 $$;

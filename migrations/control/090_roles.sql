@@ -32,7 +32,9 @@ begin
             ('iu_gates_auditor', array['fn_capture_baseline']),
             ('iu_gates_operator', array['fn_capture_baseline', 'fn_stop', 'fn_take_barrier', 'fn_fold_stops']),
             ('iu_gates_approver', array['fn_vote', 'fn_stop', 'fn_take_barrier', 'fn_fold_stops']),
-            ('iu_gates_worker', array['fn_iu_route_worker_run', 'fn_iu_worker_beat'])
+            ('iu_gates_worker', array[
+                'fn_iu_route_worker_run', 'fn_iu_worker_beat', 'fn_iu_routes_due', 'fn_iu_routes_sift',
+                'fn_iu_bell_arm', 'fn_iu_bell_still', 'fn_iu_worker_figures'])
     ),
 
     -- A worker's login has no business with the record, not even to read it.

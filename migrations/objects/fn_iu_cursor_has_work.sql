@@ -16,7 +16,8 @@ begin
         select e.event_id into v_event_id
         from iu_event as e
         where e.event_id > p_cursor.old_seq
-          and not (pg_visible_in_snapshot(e.xact_id, p_cursor.old_snapshot) and e.xact_id <> p_cursor.old_xid)
+          and (e.cluster_id <> p_cursor.cluster_id
+               or not (pg_visible_in_snapshot(e.xact_id, p_cursor.old_snapshot) and e.xact_id <> p_cursor.old_xid))
         order by e.event_id limit 1;
     end if;
     return v_event_id is not null

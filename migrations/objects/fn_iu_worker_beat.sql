@@ -7,6 +7,8 @@ set search_path from current
 as $$
     delete from iu_worker_heartbeat as h where h.seen_at < clock_timestamp() - interval '1 day';
 
+    select fn_iu_cursor_prune();
+
     insert into iu_worker_heartbeat as h (worker_id, invocation, host_name, process_id, version, last_state)
     values (p_worker_id, p_invocation, p_host_name, p_process_id, p_version, p_state)
     on conflict (worker_id) do update set

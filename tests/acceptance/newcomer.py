@@ -60,15 +60,11 @@ class Newcomer:
 
     def _steps(self) -> Mapping[str, Callable[[], None]]:
         return {
-            "set host.schema": lambda: self._set("host", '[host]\nschema = "cms"\n'),
-            "set invocation": lambda: self._set("", 'invocation = "manual"\n'),
+            "IU_GATES_HOST_SCHEMA": lambda: self._set("host", '[host]\nschema = "cms"\n'),
+            "IU_GATES_INVOCATION": lambda: self._set("", 'invocation = "manual"\n'),
             "createdb": lambda: self.site.execute("alter role {} createdb", self.site.operator),
-            "iu-gates approve, as another login": self._approve,
-            "worker run": self._run_worker,
-            "run a worker": self._run_worker,
-            "changes in the host": self._write,
-            "a change in the host": self._write,
-            "let the host write": self._write,
+            "iu-gates approve": self._approve,
+            "iu-gates worker run": self._run_worker,
         }
 
     @staticmethod
@@ -91,7 +87,6 @@ class Newcomer:
         if not self._worker_runs:
             self.site.start_quietly("worker", "run", login=self.site.worker)
             self._worker_runs = True
-
-    def _write(self) -> None:
-        if self.host is None:
+        elif self.host is None:
+            # It runs, and is named again: it waits for the host's changes.
             self.host = self.site.start_host()

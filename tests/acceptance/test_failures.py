@@ -275,10 +275,19 @@ def test_catalog_that_drifted(site: Site) -> None:
     site.execute("alter table iu_core.iu_event add column by_hand integer")
     with nothing_applied(site):
         answer = site.run("advance")
+        archives = set((site.folder / "backups").iterdir())
         back = site.run("rollback", "--to", "009", "--yes")
     assert_as_told("catalog drift", answer)
     assert_as_told("catalog drift, on the way back", back)
     assert "iu_event" in answer.err
+    assert "drop column by_hand" in site.run("drift", "--sql").expect(3).out
+    assert set((site.folder / "backups").iterdir()) == archives
+    assert site.fetch_value("select count(*) from iu_gates.stop") == 0
+    refused = (
+        "select facts ->> 'target' from iu_gates.ledger"
+        " where kind = 'refusal' and subject = 'rollback'"
+    )
+    assert site.fetch_value(refused) == "009"
     site.execute("alter table iu_core.iu_event drop column by_hand")
 
 

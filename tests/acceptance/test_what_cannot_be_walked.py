@@ -16,8 +16,8 @@ from tests.acceptance.conftest import MakeSite
 from tests.acceptance.site import Site
 from tests.support.cli import Answer, run_command
 from tests.support.command import take_picture
-from tests.support.databases import SETTINGS
 from tests.support.failures import assert_as_told
+from tests.support.moving import make_standby
 
 OTHER_COLUMNS = """
 create schema cms;
@@ -114,7 +114,7 @@ def test_host_without_the_tables_and_with_others(make_site: MakeSite) -> None:
             answer = site.run("advance")
         clauses.append(assert_refused(answer, 3, "IUG-020"))
         assert found in answer.err
-        assert "iu-gates.toml" in answer.next_command
+        assert "IU_GATES_HOST_" in answer.next_command
         assert not site.run("doctor").expect(3).err
     assert len(set(clauses)) == 2
 
@@ -190,28 +190,3 @@ def test_standby(own_server: Server, tmp_path: Path) -> None:
         assert "not installed" in seen.out
         assert run_command(folder, "disable", "--database-url", url).expect(3).err
     assert list_files(folder) == set()
-
-
-@contextmanager
-def make_standby(primary: Server, directory: Path) -> Iterator[Server]:
-    """Give a hot standby of a server, streaming over its socket."""
-    standby = Server(directory, major=primary.major, settings=SETTINGS)
-    standby.data.mkdir(mode=0o700)
-    standby._account.own(standby.data)
-    options = ("--write-recovery-conf", "--checkpoint=fast", "--no-sync")
-    copied = standby._account.run(
-        [
-            str(primary.bin_dir / "pg_basebackup"),
-            "-d",
-            primary.conninfo(),
-            "-D",
-            str(standby.data),
-            *options,
-        ]
-    )
-    assert copied.returncode == 0, copied.stdout
-    try:
-        standby.start()
-        yield standby
-    finally:
-        standby.wipe()

@@ -11,7 +11,14 @@ import psycopg
 import pytest
 
 from iu_gates import advance, backups, config, disable, ledger, site
-from iu_gates.errors import GateError, IuGatesError, LockHeldError, RefusedError, UsageError
+from iu_gates.errors import (
+    AS_ANOTHER,
+    GateError,
+    IuGatesError,
+    LockHeldError,
+    RefusedError,
+    UsageError,
+)
 from iu_gates.model import GATES
 from tests.support.databases import Servers
 from tests.support.engine import in_background, wait_until
@@ -110,8 +117,8 @@ def test_one_gate_a_call_from_nothing_to_live_on_a_foreign_host(make_stage: Make
         again = stage.advance()
 
     assert tuple(passed) == GATES[3:]
-    assert ("invocation", "iu-gates approve, as another login") in refused
-    assert ("approval", "iu-gates approve, as another login") in refused
+    assert ("invocation", f"iu-gates approve {AS_ANOTHER}") in refused
+    assert ("approval", f"iu-gates approve {AS_ANOTHER}") in refused
     assert again.reports == ()
     assert again.next_gate is None
     assert stage.status().next_gate is None
@@ -161,7 +168,7 @@ def test_to_goes_as_far_as_can_be_gone(make_stage: MakeStage) -> None:
 
     assert raised.value.exit_code == 3
     assert raised.value.facts["verdict"]["gate"] == "invocation"
-    assert raised.value.next_command == "iu-gates approve, as another login"
+    assert raised.value.next_command == f"iu-gates approve {AS_ANOTHER}"
     assert stage.list_revisions() == ("008", "009", "060")
 
 

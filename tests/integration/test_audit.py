@@ -61,7 +61,7 @@ def test_missed_is_named(live: Stage) -> None:
     """
     live.conn.execute("alter table public.unit_version disable trigger iu_unit_version_capture")
     live.write("unit", 5)
-    assert faults(live) == {"host rows without an event": "1, for example unit version 5"}
+    assert faults(live) == {"host rows without an event": "1: unit version 5"}
 
 
 def test_row_of_a_replica_is_captured_all_the_same(live: Stage) -> None:
@@ -76,7 +76,7 @@ def test_row_of_a_replica_is_captured_all_the_same(live: Stage) -> None:
     live.conn.execute("alter table public.unit_version enable trigger iu_unit_version_capture")
     live.write("unit", 6)
     live.conn.execute("reset session_replication_role")
-    assert faults(live) == {"host rows without an event": "1, for example unit version 6"}
+    assert faults(live) == {"host rows without an event": "1: unit version 6"}
 
 
 def test_rows_from_before_capture_are_no_fault(make_stage: MakeStage) -> None:
@@ -106,7 +106,7 @@ def test_skipped_is_named(live: Stage) -> None:
     worker.run(live.settings, once=True)
     worker.run(live.settings, once=True)
     seen = faults(live)
-    assert seen["events passed over without an attempt"] == "1, for example unit version 3"
+    assert seen["events passed over without an attempt"] == "1: unit version 3"
 
 
 def test_unexplained_is_named(live: Stage) -> None:
@@ -119,7 +119,7 @@ def test_unexplained_is_named(live: Stage) -> None:
         " values ('x', 'x', '{}', %s), ('x', 'x', '{}', 'the host''s own')",
         (key,),
     )
-    assert faults(live) == {"rows of the target without an attempt": f"1, for example {key}"}
+    assert faults(live) == {"rows of the target without an attempt": f"1: {key}"}
 
 
 def test_reordered_is_named(live: Stage) -> None:
@@ -136,7 +136,7 @@ def test_reordered_is_named(live: Stage) -> None:
         " where a.event_id < 0 and e.subject = 'unit' and e.version_seq in (2, 3)"
         " and e.event_id <> -a.event_id"
     )
-    assert faults(live)["events attempted before an earlier one of their unit"].startswith("1, ")
+    assert faults(live)["events attempted before an earlier one of their unit"].startswith("1: ")
 
 
 def test_orphan_is_named(live: Stage) -> None:
@@ -146,6 +146,78 @@ def test_orphan_is_named(live: Stage) -> None:
     live.conn.execute("alter table iu_core.iu_event disable trigger all")
     live.conn.execute("delete from iu_core.iu_event where subject = 'a:b'")
     assert "1" in faults(live)["attempts without an event"]
+
+
+def test_held_event_that_was_passed_is_a_skip(live: Stage) -> None:
+    """
+    P1: to have been evaluated is no excuse for an event that the delivery cursor has passed.
+    """
+    tamper(live, "delete from iu_core.iu_route_attempt where event_id = 2")
+    tamper(
+        live,
+        "insert into iu_core.iu_route_attempt (route_name, event_id, status, idempotency_key)"
+        " select route_name, 2, 'held', 'k' from iu_core.iu_outbound_route",
+    )
+    assert faults(live) == {
+        "events passed over without an attempt": "1: unit version 3",
+        "rows of the target without an attempt": f"1: {ROUTE}:iu.version_applied:3:unit",
+    }
+
+
+def test_repeated_is_named(live: Stage) -> None:
+    """
+    P2: two attempts with effect of one event.
+    """
+    tamper(
+        live,
+        "insert into iu_core.iu_route_attempt (route_name, event_id, status, idempotency_key)"
+        " select route_name, event_id, 'dry_run', idempotency_key"
+        " from iu_core.iu_route_attempt where event_id < 3",
+    )
+    assert faults(live) == {
+        "events with effect more than once": "2: unit version 2, unit version 3"
+    }
+
+
+def test_parked_and_redriven_are_no_fault(live: Stage) -> None:
+    """
+    What is parked waits; what was given up on and put back has no place in the order any more.
+    """
+    live.write("unit", 5, 6)
+    worker.run(live.settings, once=True)
+    event = "(select event_id from iu_core.iu_event where subject = 'unit' and version_seq = 5)"
+    attempt = f"iu_core.iu_route_attempt where event_id = {event}"
+    tamper(live, f"delete from {attempt}")
+    assert "events passed over without an attempt" in faults(live)
+    live.conn.execute(
+        "insert into iu_core.iu_route_parked (route_name, event_id, subject)"
+        f" select route_name, {event}, 'unit' from iu_core.iu_outbound_route"
+    )
+    report = count(live)
+    assert report.counts["parked"] == 1
+    assert [f.name for f in report.findings if not f.passed] == [
+        "rows of the target without an attempt"
+    ]
+    live.conn.execute(
+        "insert into iu_core.iu_route_attempt (route_name, event_id, status, idempotency_key)"
+        f" select '{ROUTE}', {event}, 'sent', '{ROUTE}:iu.version_applied:5:unit'"
+    )
+    live.conn.execute("delete from iu_core.iu_route_parked")
+    assert "events attempted before an earlier one of their unit" in faults(live)
+    live.conn.execute(
+        "with d as (insert into iu_core.iu_route_dead_letter (route_name, event_id,"
+        " idempotency_key, reason, subject, version_seq, payload) select route_name, event_id,"
+        f" 'k', 'data error', 'unit', 5, '{{}}' from {attempt} returning dead_letter_id)"
+        " insert into iu_core.iu_route_redrive (dead_letter_id) select dead_letter_id from d"
+    )
+    assert count(live).passed
+
+
+def tamper(stage: Stage, statement: str) -> None:
+    """Change attempts behind the triggers' back."""
+    stage.conn.execute("alter table iu_core.iu_route_attempt disable trigger all")
+    stage.conn.execute(statement)
+    stage.conn.execute("alter table iu_core.iu_route_attempt enable trigger all")
 
 
 def test_unknown_route_has_no_report(live: Stage) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+from iu_gates import config
 from iu_gates.backup import Backup, SnapshotFacts, Tools, compression, create, find_tools, verify
 from iu_gates.embedded import find_installs
 from iu_gates.errors import BackupError
+from iu_gates.rehearsal.place import Place
+from iu_gates.rehearsal.restore import restore
 from tests.support.databases import Database, Servers, cloned_database
 
 
@@ -82,6 +86,24 @@ def test_pair_of_which_one_half_knows_it_takes_gzip(
     pair = (unable, able) if swapped else (able, unable)
 
     assert compression.choose(find_tools(17, make_pair(*pair))) == "gzip:6"
+
+
+def test_rehearsal_takes_tools_that_read_the_archive(
+    take: Callable[..., Backup], unable: Tools, database: Database
+) -> None:
+    """
+    A pg_restore that does not know the compression is not tried: the error says what to set.
+    """
+    made = take(bin_dir=database.bin_dir)
+    other = replace(made, manifest=replace(made.require_manifest(), compression="zstd:3"))
+    settings = config.build({"bin_dir": str(unable.pg_dump.parent)})
+    place = Place(
+        "", "", is_same_server=True, is_superuser=True, major=0, login="", data_directory=None
+    )
+    with psycopg.connect(database.conninfo) as scratch, pytest.raises(BackupError) as raised:
+        restore(scratch, place, other, settings)
+
+    assert raised.value.ident == "IUG-032"
 
 
 @pytest.mark.every_major

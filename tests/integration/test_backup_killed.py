@@ -275,13 +275,17 @@ def test_server_that_is_killed_leaves_nothing(own_server: Server, tmp_path: Path
     SIGKILL to the server in the middle of a dump: exit code 5, nothing is left.
     """
     conninfo = own_server.conninfo()
-    with closing(psycopg.connect(conninfo, autocommit=True)) as conn:
+    with (
+        closing(psycopg.connect(conninfo, autocommit=True)) as conn,
+        closing(psycopg.connect(conninfo, autocommit=True)) as watch,
+    ):
         conn.execute("create table held as select 1 as n")
         conn.execute("begin")
         conn.execute("lock table held in access exclusive mode")
 
         def kill(_size: int, _estimate: int | None) -> None:
-            if conn.execute(WAITING).fetchone() is not None:
+            # In a transaction of its own each time: within one, pg_stat_activity stands still.
+            if watch.execute(WAITING).fetchone() is not None:
                 own_server.kill()
 
         with pytest.raises(UnreachableError) as caught:

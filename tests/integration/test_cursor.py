@@ -592,3 +592,32 @@ def test_windows_go_on_while_the_worker_is_off(live: Engine) -> None:
     live.conn.execute("select iu_core.fn_iu_gate_set('true')")
     wait_until(lambda: run_batch(live.conn).state == "idle", "the worker comes to rest")
     assert_all_delivered(live)
+
+
+def test_cursor_rows_and_what_was_carried_over_do_not_pile_up(live: Engine) -> None:
+    """
+    P12, T21: the heartbeat leaves the newest 200, the beginnings, and what is not worked through.
+    """
+    live.conn.execute(
+        "insert into iu_core.iu_route_cursor (route_name, kind, cluster_id, old_stamp,"
+        " old_snapshot, old_xid, old_seq, is_start) select c.route_name, c.kind, c.cluster_id,"
+        " c.old_stamp, c.old_snapshot, c.old_xid, c.old_seq, n = 1"
+        " from iu_core.iu_route_cursor as c, generate_series(1, 300) as n"
+    )
+    newest = live.fetch_value("select max(cursor_no) from iu_core.iu_route_cursor")
+    live.conn.execute(
+        "insert into iu_core.iu_route_carry_over (route_name, window_stamp, event_id)"
+        " select route_name, n, n from iu_core.iu_outbound_route, generate_series(0, 9) as n"
+    )
+    live.conn.execute(
+        "update iu_core.iu_route_cursor set is_carry_over = true, new_stamp = 5, new_xid = '9',"
+        " new_snapshot = '9:9:', new_seq = 0, new_high = 0, last_event_id = 5 where cursor_no = %s",
+        [newest],
+    )
+
+    live.conn.execute("select iu_core.fn_iu_worker_beat('w', 'manual', 'h', 1, '0', 's')")
+
+    count = "select count(*), max(cursor_no) from iu_core.iu_route_cursor"
+    assert live.fetch(count) == [(201, newest)]
+    left = "select array_agg(event_id order by event_id) from iu_core.iu_route_carry_over"
+    assert live.fetch_value(left) == [6, 7, 8, 9]

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from iu_gates import advance, approvals, disable, ledger
-from iu_gates.errors import GateError
+from iu_gates.errors import AS_ANOTHER, GateError
 from tests.support.databases import Servers
 from tests.support.engine import wait_until
 from tests.support.play import WAIVER, MakeStage, Stage, stages
@@ -114,7 +114,7 @@ def test_invocation_must_be_chosen_approved_and_seen(make_stage: MakeStage) -> N
     stage.walk("substrate")
     assert refuse(stage).facts["verdict"]["findings"][0]["name"] == "choice"
     stage.values["invocation"] = "cron"
-    assert refuse(stage).next_command == "iu-gates approve, as another login"
+    assert refuse(stage).next_command == f"iu-gates approve {AS_ANOTHER}"
     stage.approve()
     stage.values["invocation"] = "manual"
     with stage.worker():
@@ -180,7 +180,7 @@ def test_dry_run_does_not_pass_on_a_faulty_audit(make_stage: MakeStage) -> None:
 
     error = refuse(stage)
 
-    assert "host rows without an event: 1, for example unit version 6" in error.summary
+    assert "host rows without an event: 1: unit version 6" in error.summary
     assert error.means != "it waits for this"
 
 

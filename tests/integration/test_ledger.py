@@ -16,14 +16,17 @@ import psycopg
 import pytest
 
 from iu_gates import (
+    adopt,
     advance,
     approvals,
     backups,
     disable,
     drill,
+    export,
     ledger,
     ledger_export,
     proof,
+    rehearsal,
     rollback,
     stops,
 )
@@ -100,6 +103,23 @@ def test_walk_that_finds_another_is_an_entry(make_stage: MakeStage) -> None:
         assert entry.facts["to"] == "live"
         entry, _ = refused(stage, lambda: rollback.rollback(stage.settings, "009"))
         assert (entry.subject, entry.facts["target"]) == ("rollback", "009")
+
+
+def test_every_command_that_is_refused_is_an_entry(make_stage: MakeStage, tmp_path: Path) -> None:
+    """
+    Nothing to rehearse with, nothing to adopt, a file that is there: each is on record.
+    """
+    stage = make_stage(State.SUBSTRATE)
+    there = tmp_path / "there"
+    there.touch()
+    entry, _ = refused(stage, lambda: rehearsal.rehearse(stage.settings))
+    assert (entry.subject, entry.facts["id"]) == ("rehearse", "IUG-024")
+    entry, _ = refused(stage, lambda: export.write(stage.settings, there))
+    assert (entry.subject, entry.facts["file"]) == ("history export", str(there))
+    with psycopg.connect(stage.database.conninfo, autocommit=True) as other:
+        other.execute("select pg_advisory_lock(%s, 0)", [WALK_KEY])
+        entry, _ = refused(stage, lambda: adopt.adopt(stage.settings))
+    assert (entry.subject, entry.facts["id"]) == ("adopt", "IUG-060")
 
 
 def test_rollback_that_would_lose_history_is_an_entry(
@@ -286,7 +306,10 @@ def test_unexpected_head_is_refused_before_anything_is_done(
     assert not Path(stage.values["backup_dir"]).exists()
 
     assert run(stage)("status", "--expect-head", "3:abc") == 2
-    assert run(stage)("backup", "list", "--expect-head", ELSEWHERE) == 2
+    for words in ("backup list", "demo", "history verify x"):
+        assert run(stage)(*words.split(), "--expect-head", ELSEWHERE, "--json") == 2
+        said = json.loads(capsys.readouterr().out)
+        assert said["next"] == f"iu-gates ledger verify --expect-head {ELSEWHERE}"
 
 
 def test_any_older_head_is_held_until_the_chain_breaks(
@@ -484,10 +507,12 @@ def test_export_reads_one_snapshot(make_stage: MakeStage, tmp_path: Path) -> Non
 
 
 MEASURED: Final = """
-import resource, sys
+import pathlib, re, sys
 from iu_gates import config, ledger, ledger_export
 settings = config.build({"database_url": sys.argv[1]})
-def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+# Of this program alone: what getrusage says begins with the peak of the process that started it.
+status = pathlib.Path("/proc/self/status")
+def peak(): return int(re.search(r"VmHWM:\\s+(\\d+) kB", status.read_text())[1])
 ledger.fetch_head(settings)
 before = peak()
 written = []

@@ -8,6 +8,7 @@ itself: all tables, columns, sequences and functions of ours, and the host's two
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -27,9 +28,10 @@ from iu_gates import (
     worker,
 )
 from iu_gates.doctor import doctor
-from iu_gates.errors import GateError, IuGatesError, RefusedError
+from iu_gates.errors import GateError, IuGatesError, NotDrainedError, RefusedError
 from iu_gates.status import fetch_status
 from tests.support.databases import Servers
+from tests.support.engine import GATE_KEY
 from tests.support.play import MakeStage, Stage, Worker, stages
 from tests.support.walk import ROUTE, SITE_KEY, State
 
@@ -295,6 +297,29 @@ def test_auditor_reads_everything_from_the_first_audit_on(
     assert ledger.list_entries(auditor, limit=1)
     ledger_export.write(auditor, tmp_path / "ledger.jsonl")
     assert all(c.passed for c in doctor(auditor).checks if c.name in ("login", "ledger"))
+
+
+def test_terminate_without_the_right_names_the_grant(live: Stage) -> None:
+    """
+    P5: another login's batch stays in hand, the next command is the grant, and it is enough.
+    """
+    login = live.make_login("iu_gates_operator")
+    settings = live.settings_as(login, barrier_wait="0.2 s")
+    (told,) = [c for c in doctor(settings).checks if c.name == "right for disable --terminate"]
+    with closing(open_as(live, live.make_login("iu_gates_worker"))) as holder:
+        holder.execute("begin")
+        holder.execute("select pg_advisory_xact_lock_shared(%s, 0)", [GATE_KEY])
+        with pytest.raises(NotDrainedError) as raised:
+            disable.disable(settings, terminate=True)
+        grant = raised.value.next_command or ""
+        assert grant == f'grant pg_signal_backend to "{login}"'
+        assert grant in told.found
+
+        live.conn.execute(grant.encode())
+
+        assert len(disable.disable(settings, terminate=True).terminated) == 1
+        with pytest.raises(psycopg.OperationalError):
+            holder.execute("select")
 
 
 @pytest.mark.parametrize("group", ["iu_gates_auditor", "iu_gates_worker", "iu_gates_approver"])

@@ -244,7 +244,7 @@ def test_operator_that_is_none_is_told_who_grants_it(make_site: MakeSite) -> Non
     with pytest.raises(RefusedError) as raised:
         rollback.rollback(site.settings_as("dba2"), "009")
     assert raised.value.ident == "IUG-087"
-    assert raised.value.next_command == "iu-gates doctor, which prints the grant"
+    assert raised.value.next_command == "iu-gates doctor"
 
     script = site.mend("dba2")
 

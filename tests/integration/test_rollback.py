@@ -84,7 +84,7 @@ def test_base_is_refused_with_history_and_nothing_changes(make_stage: MakeStage)
         rollback.rollback(stage.settings, "base")
 
     assert raised.value.exit_code == 4
-    assert raised.value.next_command == "iu-gates rollback --to 009, which keeps the history"
+    assert raised.value.next_command == "iu-gates rollback --to 009"
     assert "iu-gates history export" in (raised.value.means or "")
     assert "then iu-gates history purge --export DIGEST" in (raised.value.means or "")
     assert raised.value.facts["lost"]["iu_core.iu_event"] == 1

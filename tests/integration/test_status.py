@@ -77,6 +77,7 @@ def test_counts_are_right(make_stage: MakeStage) -> None:
         "held": 2,
         "sent": 1,
         "duplicate": 0,
+        "parked": 0,
         "dead": 0,
         "waiting": 1,
     }
@@ -160,12 +161,12 @@ def test_disabled_is_told(make_stage: MakeStage) -> None:
 
 def test_copy_is_told(make_stage: MakeStage) -> None:
     """
-    T22: in a copy the only next command is `doctor`.
+    T22: in a copy the only next command is `rebase`.
     """
     stage = make_stage(State.LIVE)
     stage.conn.execute("update iu_gates.installation set database_oid = 1")
     seen = stage.status()
-    assert seen.next_command == "iu-gates doctor"
+    assert seen.next_command == "iu-gates rebase"
     assert "it is a copy" in seen.blocks[0]
 
 

@@ -13,8 +13,8 @@ from typing import Any, Self
 import psycopg
 import pytest
 
-from iu_gates import lanes, locks
-from iu_gates.errors import GateError, IuGatesError, LockHeldError
+from iu_gates import db, lanes, locks
+from iu_gates.errors import SAME, GateError, IuGatesError, LockHeldError, UnreachableError
 from tests.support.databases import Servers
 from tests.support.engine import GATE_KEY, in_background, wait_until
 from tests.support.play import INSERT, MakeStage, Stage, stages
@@ -385,6 +385,18 @@ CHANGES = {
 }
 
 
+def test_statement_that_runs_out_of_time_has_an_error_of_its_own(make_stage: MakeStage) -> None:
+    """
+    A time-out is no lost connection: it is named, and the same command is the next.
+    """
+    stage = make_stage(State.SUBSTRATE)
+    with pytest.raises(UnreachableError) as raised, db.connect(stage.settings, "a test") as conn:
+        conn.execute("set statement_timeout = '1 ms'; select pg_sleep(10)")
+
+    assert (raised.value.ident, raised.value.next_command) == ("IUG-100", SAME)
+    assert "statement timeout" in raised.value.summary
+
+
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("revision", ["060", "090"])
 def test_what_changed_since_the_look_stops_the_step(
@@ -409,6 +421,32 @@ def test_what_changed_since_the_look_stops_the_step(
     assert error.ident == ident
     assert word in f"{error.summary} {error.found}"
     assert stage.list_steps()[-1] != f"up {revision}"
+
+
+def test_backup_that_runs_out_while_the_way_down_waits_stops_the_step(
+    make_stage: MakeStage,
+) -> None:
+    """
+    T39: a step down looks at the backup again in its own transaction, as a step up does.
+    """
+    stage = make_stage(State.SUBSTRATE)
+    pass_gates(stage.database.conninfo)
+    with closing(psycopg.connect(stage.database.conninfo)) as blocker:
+        blocker.execute(READ)
+
+        def notify(_text: str) -> None:
+            if not blocker.closed:
+                blocker.close()
+                stage.conn.execute(CHANGES["backup"][0])
+
+        wait_until(
+            lambda: bool(stage.fetch_value(OPEN_FOR, "200 ms", blocker.info.backend_pid)), "open"
+        )
+        with pytest.raises(GateError, match='revision 060 is not undone: gate "backup"') as raised:
+            lanes.downgrade(stage.settings, "009", notify=notify)
+
+    assert raised.value.next_command == "iu-gates status"
+    assert "060" in stage.list_revisions()
 
 
 def apply_after(

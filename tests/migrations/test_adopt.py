@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -135,15 +136,14 @@ def test_each_difference_is_named_and_mended(
     make_by_hand(host_database.conninfo)
     for statement, expected in DIFFERENCES.items():
         conn.execute(statement.encode())
-        before = fetch_all(conn, "select count(*) from iu_gates.ledger")
-
         with pytest.raises(RefusedError) as raised:
             adopt(settings)
 
         assert expected in raised.value.facts["found"], statement
         assert (raised.value.ident, raised.value.exit_code) == ("IUG-048", 4)
         assert lanes.list_applied(conn) == ()
-        assert fetch_all(conn, "select count(*) from iu_gates.ledger") == before
+        kinds = "select distinct kind from iu_gates.ledger"
+        assert fetch_all(conn, kinds) == [("refusal",)], statement
         for text in split(compare(settings).sql):
             conn.execute(text.encode())
         assert compare(settings).found == (), statement
@@ -241,6 +241,29 @@ def test_a_second_time_there_is_nothing_to_do(
     done = adopt(settings)
     assert (done.revisions, done.objects) == (("008", "009", "060"), 0)
     assert ledger.read_head(conn) == before
+
+
+def test_a_login_that_may_not_compare_is_told_who_may(
+    host_database: Database, settings: Settings, conn: psycopg.Connection
+) -> None:
+    """
+    An operator has no right to make schemas: the next command names the login that has it.
+    """
+    make_by_hand(host_database.conninfo)
+    name = f"{host_database.name} operator"
+    role = sql.Identifier(name)
+    conn.execute(sql.SQL("create role {} login in role iu_gates_operator").format(role))
+    try:
+        operator = dataclasses.replace(settings, database_url=host_database.conninfo_as(name))
+        for call in (adopt, compare):
+            with pytest.raises(RefusedError) as raised:
+                call(operator)
+            assert raised.value.ident == "IUG-101"
+            line = "iu-gates adopt --database-url postgresql://postgres@host/database"
+            assert raised.value.next_command == line
+            assert lanes.list_applied(conn) == ()
+    finally:
+        conn.execute(sql.SQL("drop role {}").format(role))
 
 
 def test_a_walk_keeps_it_away(

@@ -207,7 +207,7 @@ def test_the_database_names_them_too(engine: Engine) -> None:
         engine.conn.execute("select iu_gates.fn_require_no_drift()")
     assert raised.value.sqlstate == "IUG46"
     assert raised.value.diag.message_detail == "table iu_core.mine is added"
-    assert raised.value.diag.message_hint == "iu-gates drift --sql, which prints what mends it"
+    assert raised.value.diag.message_hint == "iu-gates drift --sql"
     assert len(engine.fetch("select from iu_gates.fn_drift()")) > 3
 
 

@@ -258,7 +258,7 @@ def test_host_that_meets_the_contract_works_end_to_end(
         ).fetchone()
 
         assert batch is not None
-        assert Batch(*batch) == ("live", 1, 1, 0, 0)
+        assert Batch(*batch) == Batch("live", 1, sent=1, duplicates=0, dead=0)
         (row,) = conn.execute(host.outbox).fetchall()
         assert row[0] == f"{ROUTE}:iu.version_applied:2:{host.subject}"
         assert row[1]["subject"] == host.subject
@@ -380,18 +380,18 @@ BAD: Mapping[str, tuple[str, str, str]] = {
     "no unit column": (
         "create table unit_version (doc text not null, version_seq int);" + OUTBOX,
         "public.unit_version.unit",
-        "host.unit_column",
+        "IU_GATES_HOST_UNIT_COLUMN=",
     ),
     "no version column": (
         "create table unit_version (unit text not null, seq int, unique (unit, seq));" + OUTBOX,
         "public.unit_version.version_seq",
-        "host.version_column",
+        "IU_GATES_HOST_VERSION_COLUMN=",
     ),
     "two candidates": (
         "create table unit_version (a text not null, b text not null, version_seq int,"
         " unique (a, version_seq), unique (b, version_seq));" + OUTBOX,
         "public.unit_version: unit",
-        "host.unit_column",
+        "IU_GATES_HOST_UNIT_COLUMN=",
     ),
     "key that is generated": (
         UNITS
@@ -399,52 +399,52 @@ BAD: Mapping[str, tuple[str, str, str]] = {
             "key text not null", "key text generated always as (payload ->> 'id') stored"
         ),
         "public.event_outbox.idempotency_key",
-        "name another column",
+        "IU_GATES_HOST_KEY_COLUMN",
     ),
     "key that is a number": (
         UNITS + OUTBOX.replace("key text", "key bigint"),
         "public.event_outbox.idempotency_key",
-        "host.key_column",
+        "IU_GATES_HOST_KEY_COLUMN=",
     ),
     "payload of another type": (
         UNITS + OUTBOX.replace("jsonb", "bytea"),
         "public.event_outbox.payload",
-        "host.payload_column",
+        "IU_GATES_HOST_PAYLOAD_COLUMN=",
     ),
     "no payload": (
         UNITS + OUTBOX.replace("payload jsonb not null", "stuff jsonb"),
         "public.event_outbox.payload",
-        "host.payload_column",
+        "IU_GATES_HOST_PAYLOAD_COLUMN=",
     ),
     "a column that must be filled": (
         UNITS + OUTBOX.replace("payload", "tenant text not null, payload"),
         "public.event_outbox.tenant",
-        "host.outbox_constants.tenant",
+        'OUTBOX_CONSTANTS=\'{"tenant":',
     ),
     "a type that is an enum and must be filled": (
         "create type kind as enum ('a');"
         + UNITS
         + OUTBOX.replace("event_type text", "event_type kind"),
         "public.event_outbox.event_type",
-        "host.outbox_constants.event_type",
+        'OUTBOX_CONSTANTS=\'{"event_type":',
     ),
     "a type that is too short and must be filled": (
         UNITS + OUTBOX.replace("event_type text", "event_type varchar(10)"),
         "public.event_outbox.event_type",
-        "host.outbox_constants.event_type",
+        'OUTBOX_CONSTANTS=\'{"event_type":',
     ),
     "a subject that cannot be a unit and must be filled": (
         UNITS + OUTBOX.replace("payload", "subject uuid not null, payload"),
         "public.event_outbox.subject",
-        "host.outbox_constants.subject",
+        'OUTBOX_CONSTANTS=\'{"subject":',
     ),
-    "no outbox": (UNITS, "table public.event_outbox", "host.outbox_table"),
+    "no outbox": (UNITS, "table public.event_outbox", "IU_GATES_HOST_OUTBOX_TABLE="),
     "a view for a table": (
         UNITS.replace("unit_version", "versions")
         + "create view unit_version as select * from versions;"
         + OUTBOX,
         "table public.unit_version",
-        "host.unit_table",
+        "IU_GATES_HOST_UNIT_TABLE=",
     ),
 }
 

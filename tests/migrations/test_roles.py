@@ -55,7 +55,15 @@ READERS = {
 }  # fmt: skip
 STOPPERS = {"fn_stop", "fn_take_barrier", "fn_fold_stops"}
 MAY = {
-    "iu_gates_worker": {"fn_iu_route_worker_run", "fn_iu_worker_beat"},
+    "iu_gates_worker": {
+        "fn_iu_route_worker_run",
+        "fn_iu_worker_beat",
+        "fn_iu_routes_due",
+        "fn_iu_routes_sift",
+        "fn_iu_bell_arm",
+        "fn_iu_bell_still",
+        "fn_iu_worker_figures",
+    },
     "iu_gates_auditor": READERS | {"fn_capture_baseline"},
     "iu_gates_operator": READERS | STOPPERS | {"fn_capture_baseline"},
     "iu_gates_approver": READERS | STOPPERS | {"fn_vote"},
@@ -66,7 +74,12 @@ DEFINERS = {
     "fn_capture_baseline()",
     "fn_fold_stops()",
     "fn_is_stopped(text)",
+    "fn_iu_bell_arm(bigint)",
+    "fn_iu_bell_still(bigint)",
     "fn_iu_capture()",
+    "fn_iu_routes_due(pg_snapshot,bigint)",
+    "fn_iu_routes_sift(text[],text)",
+    "fn_iu_worker_figures()",
     "fn_iu_route_worker_run(text,integer,text)",
     "fn_iu_worker_beat(text,text,text,integer,text,text)",
     "fn_ledger_append(text,text,jsonb)",
@@ -128,9 +141,9 @@ def test_every_function_pins_its_search_path(live: Engine) -> None:
     assert any(is_definer for _, is_definer, _ in found)
     parsed = live.fetch(
         f"select proname, prosecdef from pg_proc where pronamespace in {OURS}"
-        " and prosqlbody is not null"
+        " and prosqlbody is not null order by 1"
     )
-    assert parsed == [("fn_iu_idempotency_key", False)]
+    assert parsed == [("fn_iu_cloud_event", False), ("fn_iu_idempotency_key", False)]
 
 
 @pytest.mark.long_on_each_major

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import psycopg
+from psycopg import sql
 
 from iu_gates.embedded import Server
 from tests.support.databases import Database, cloned_database, connections
@@ -31,6 +32,7 @@ class Batch(NamedTuple):
     sent: int
     duplicates: int
     dead: int
+    parked: int = 0
 
 
 class Event(NamedTuple):
@@ -81,6 +83,18 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not condition():
         assert time.monotonic() < deadline, f"waited {DEADLINE_SECONDS} s for: {what}"
+
+
+def set_hook(engine: Engine, statement: str) -> None:
+    """Give the outbox a trigger of the host's that runs `statement` for each row."""
+    engine.conn.execute(
+        f"""
+        create or replace function public.fn_hook() returns trigger language plpgsql as $$
+        begin {statement} return new; end $$;
+        create or replace trigger hook before insert on public.event_outbox
+        for each row execute function public.fn_hook();
+        """
+    )
 
 
 @contextmanager
@@ -138,6 +152,21 @@ class Engine:
         )
         return [(Event(*row[:2]), row[2], row[3]) for row in rows]
 
+    def list_parked(self) -> list[tuple[Event, int, bool]]:
+        """Return the parked events: event, tries, whether it has a due time of its own."""
+        rows = self.fetch(
+            "select p.subject, e.version_seq, p.tries, p.due_at is not null"
+            " from iu_core.iu_route_parked as p join iu_core.iu_event as e using (event_id)"
+            " order by p.event_id"
+        )
+        return [(Event(*row[:2]), row[2], row[3]) for row in rows]
+
+    def make_due(self) -> None:
+        """Let the time of every retry be now."""
+        self.conn.execute(
+            "update iu_core.iu_route_parked set due_at = clock_timestamp() where due_at is not null"
+        )
+
     def count_attempts(self) -> int:
         """Return how many attempts there are."""
         return int(self.fetch_value("select count(*) from iu_core.iu_route_attempt"))
@@ -163,6 +192,14 @@ class Engine:
             "select iu_core.fn_iu_route_live(%s, %s, max(approval_id)) from iu_gates.approval",
             [ROUTE, quota],
         )
+
+    def set_policy(self, **numbers: int | str) -> None:
+        """Set columns of the route, such as ``max_tries``."""
+        columns = sql.SQL(", ").join(
+            sql.SQL("{} = {}").format(sql.Identifier(name), value)
+            for name, value in numbers.items()
+        )
+        self.conn.execute(sql.SQL("update iu_core.iu_outbound_route set {}").format(columns))
 
     def go_dry(self) -> None:
         """Take the route back to dry-run, as 081's downgrade does."""

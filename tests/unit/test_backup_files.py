@@ -53,7 +53,7 @@ def test_directory_where_others_may_write_is_refused(wide: int, tmp_path: Path) 
         files.make_private_directory(tmp_path)
 
     assert caught.value.ident == "IUG-031"
-    assert caught.value.next_command == f"chmod 700 '{tmp_path}'"
+    assert caught.value.next_command == f"chmod 700 {tmp_path}"
 
 
 def test_directory_that_others_may_read_keeps_its_mode(tmp_path: Path) -> None:

@@ -476,6 +476,7 @@ def worker(stub: Stub) -> dict[str, Any]:
         **options: Any,
     ) -> list[Batch]:
         batches = [Batch("r", "live", n, n, 0, 0, 0.1) for n in (5, 0)]
+        del options["on_notice"]
         given.update(options)
         if not options["once"]:
             signal.raise_signal(signal.SIGTERM)
@@ -494,7 +495,9 @@ def test_worker_run_stops_on_sigterm(worker: dict[str, Any], capsys: Output) -> 
     """
     before = signal.getsignal(signal.SIGTERM)
     assert main(["worker", "run", "--limit", "7", "--max-seconds", "1.5"]) == 0
-    assert worker == {"once": False, "limit": 7, "max_seconds": 1.5, "stopped": True}
+    assert worker == {
+        "once": False, "limit": 7, "max_seconds": 1.5, "connections": 1, "stopped": True,
+    }  # fmt: skip
     assert signal.getsignal(signal.SIGTERM) is before
     out, error = capsys.readouterr()
     assert out.splitlines()[0] == "r  live  events 5  sent 5  0.100 s"

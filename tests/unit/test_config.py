@@ -137,6 +137,21 @@ def test_waiver_counts_until_it_runs_out() -> None:
     assert settings.waiver("approval", before) is None
 
 
+def test_outbox_constants_of_the_environment_are_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    As the plain command reads them; what is no object is named.
+    """
+    monkeypatch.setenv("IU_GATES_HOST_OUTBOX_CONSTANTS", '{"tenant": "a", "rank": 1}')
+    assert config.load(cwd=Path("/nonexistent")).host == {
+        "outbox_constants": {"tenant": "a", "rank": 1}
+    }
+
+    for text in ("tenant=a", "1", "[1]"):
+        monkeypatch.setenv("IU_GATES_HOST_OUTBOX_CONSTANTS", text)
+        with pytest.raises(UsageError, match=r"host\.outbox_constants"):
+            config.load()
+
+
 def test_host_of_the_environment_is_that_of_plain_alembic(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     The host's names come from the same variables for both commands, over those of the file.

@@ -500,7 +500,7 @@ def test_dump_that_takes_longer_than_its_limit_says_what_to_set() -> None:
     verdict = judge("backup", facts)
 
     assert [f.name for f in verdict.failures] == ["age of the snapshot"]
-    assert "backup_max_age above 1 h 1 min" in verdict.failures[0].remedy
+    assert "IU_GATES_BACKUP_MAX_AGE='122 min'" in verdict.failures[0].remedy
     assert not gates.backup.is_mended_by_another(verdict)
 
 

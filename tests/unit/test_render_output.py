@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from iu_gates import render
+from iu_gates.backup import Identity
 from iu_gates.model import Finding, ProofReport, Verdict
 from iu_gates.render import output, words
 from iu_gates.render.progress import bar
@@ -181,3 +182,14 @@ def test_words(text: str, shown: str) -> None:
     Numbers carry their unit, and the same number is written the same everywhere.
     """
     assert text == shown
+
+
+def test_system_identifier_is_text_in_json() -> None:
+    """
+    A number above 2^53 would be another one to most readers of JSON.
+    """
+    identity = Identity(7_400_000_000_000_000_001, 5, "app", 180_004)
+
+    shown = json.loads(render.to_json({"backup": {"identity": identity}}))
+
+    assert shown["backup"]["identity"]["system_identifier"] == "7400000000000000001"

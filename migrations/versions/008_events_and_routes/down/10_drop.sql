@@ -1,5 +1,9 @@
 select iu_gates.fn_refuse_history('008');
 
+drop table iu_route_parked;
+
+drop table iu_route_redrive;
+
 drop table iu_route_dead_letter;
 
 drop table iu_route_attempt;

@@ -13,7 +13,7 @@ create table iu_event (
     captured_at timestamptz not null default now(),
     constraint iu_event_pkey primary key (event_id),
     constraint iu_event_type_subject_version_seq_key unique (event_type, subject, version_seq),
-    constraint iu_event_event_type_chk check (event_type ~ '^[a-z0-9][a-z0-9_.-]{0,99}$')
+    constraint iu_event_event_type_chk check (event_type ~ '^[a-z0-9][a-z0-9_.-]*$' and length(event_type) <= 100)
 );
 
 create index iu_event_xact_id_event_id_idx on iu_event (xact_id, event_id);

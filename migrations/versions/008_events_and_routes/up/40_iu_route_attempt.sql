@@ -20,6 +20,10 @@ create table iu_route_attempt (
 create unique index iu_route_attempt_once_idx on iu_route_attempt (route_name, event_id, status)
 where status in ('dry_run', 'held', 'sent');
 
+-- What a trip counts. Only a failed try has a row in it: the others pay nothing.
+create index iu_route_attempt_failed_idx on iu_route_attempt (route_name, attempted_at)
+where status = 'failed' and sqlstate is not null;
+
 comment on table iu_route_attempt is 'One try of one event on one route; append-only';
 comment on column iu_route_attempt.attempt_id is 'Order of the tries';
 comment on column iu_route_attempt.route_name is 'The route';

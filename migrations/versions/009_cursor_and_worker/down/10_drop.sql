@@ -3,11 +3,35 @@ select iu_gates.fn_refuse_history('009');
 -- A batch in hand takes these tables in another order (T24).
 select iu_gates.fn_hold_batches();
 
+drop function fn_iu_rebase(text, boolean);
+
 drop function fn_iu_route_worker_run(text, integer, text);
+
+drop function fn_iu_worker_figures();
+
+drop function fn_iu_routes_sift(text[], text);
+
+drop function fn_iu_routes_due(pg_snapshot, bigint);
+
+drop function fn_iu_bell_still(bigint);
+
+drop function fn_iu_bell_arm(bigint);
+
+drop sequence iu_bell;
 
 drop function fn_iu_worker_beat(text, text, text, integer, text, text);
 
 drop function fn_iu_worker_require(text);
+
+drop function fn_iu_route_redrive(bigint[], jsonb);
+
+drop function fn_iu_route_redrive_lacks(bigint[]);
+
+drop function fn_iu_route_trip(text);
+
+drop function fn_iu_route_release(text, bigint[]);
+
+drop function fn_iu_route_due(text, integer);
 
 drop function fn_iu_canary_attempt(text, bigint[], bigint);
 
@@ -17,11 +41,21 @@ drop function fn_iu_route_try(text, bigint[]);
 
 drop function fn_iu_route_behind(text, bigint[]);
 
+drop function fn_iu_route_fail(text, bigint, text, text, text);
+
+drop function fn_iu_route_wait(text, bigint[]);
+
 drop function fn_iu_route_give_up(text, bigint[], text, text, text);
+
+drop function fn_iu_route_fault(text);
 
 drop function fn_iu_route_record(text, bigint[], text);
 
 drop function fn_iu_route_deliver(text, bigint[]);
+
+drop function fn_iu_cursor_prune();
+
+drop function fn_iu_cursor_rebase(text, bigint, xid8, bigint, boolean);
 
 drop function fn_iu_cursor_current(text, text);
 
@@ -50,5 +84,7 @@ drop table iu_worker_heartbeat;
 drop table iu_runtime_gate;
 
 drop function fn_iu_switch_barrier();
+
+drop table iu_route_carry_over;
 
 drop table iu_route_cursor;

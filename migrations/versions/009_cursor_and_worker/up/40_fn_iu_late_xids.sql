@@ -6,7 +6,8 @@ as $$
     -- Late committers: running in the old snapshot (listed in it, its own transaction, or in
     -- the gap from its xmax to its own xid), visible in p_snapshot, with events up to old_seq.
     -- The gap is two numbers, never a list (T10). It is searched between the transactions that
-    -- run now, whose rows are never touched, so that a long one costs the others nothing.
+    -- run now, whose rows are never touched, so that a long one costs the others nothing. After
+    -- a move, events of the old cluster stand under the same numbers; they are no business here.
     with recursive running (x) as (
         select s.x from pg_snapshot_xip(p_snapshot) as s (x)
         where s.x >= pg_snapshot_xmax(p_cursor.old_snapshot) and s.x < p_cursor.old_xid
@@ -20,11 +21,13 @@ as $$
     ),
     gap (x, hi) as (
         select n.xact_id, f.hi from fence as f cross join lateral (
-            select e.xact_id from iu_event as e where e.xact_id > f.lo and e.xact_id < f.hi
+            select e.xact_id from iu_event as e
+            where e.xact_id > f.lo and e.xact_id < f.hi and e.cluster_id = p_cursor.cluster_id
             order by e.xact_id limit 1) as n
         union all
         select n.xact_id, g.hi from gap as g cross join lateral (
-            select e.xact_id from iu_event as e where e.xact_id > g.x and e.xact_id < g.hi
+            select e.xact_id from iu_event as e
+            where e.xact_id > g.x and e.xact_id < g.hi and e.cluster_id = p_cursor.cluster_id
             order by e.xact_id limit 1) as n
     ),
     candidate (x) as (
@@ -41,6 +44,7 @@ as $$
       and coalesce(pg_xact_status(c.x), 'committed') = 'committed'
       and (select e.event_id from iu_event as e
            where (e.xact_id, e.event_id) > (c.x, 0::bigint) and (e.xact_id, e.event_id) <= (c.x, p_cursor.old_seq)
+             and e.cluster_id = p_cursor.cluster_id
            order by e.xact_id, e.event_id limit 1) is not null
 $$;
 

@@ -26,8 +26,8 @@ begin
     if dead > 0 and cardinality(p_event_ids) > 1 then
         raise exception 'a key collision among several events';
     elsif dead > 0 then
-        perform fn_iu_route_give_up(p_route, v_collided, 'key collision', '23505',
-                                    'the target has this key with the content of another event');
+        perform fn_iu_route_fail(p_route, v_collided[1], 'key collision', '23505',
+                                 'the target has this key with the content of another event');
     end if;
     return next;
 end

@@ -22,13 +22,13 @@ begin
        or v_here.site_key_sha256 is distinct from encode(sha256(convert_to(p_site_key, 'UTF8')), 'hex') then
         raise exception 'this database belongs to another site' using errcode = 'IUG41',
             detail = 'the site key does not match the one recorded here',
-            hint = 'a clone never delivers by itself; iu-gates doctor';
+            hint = 'iu-gates rebase';
     end if;
     if (v_here.system_identifier, v_here.database_oid)
        is distinct from (v_cluster, (select d.oid from pg_database as d where d.datname = current_database())) then
         raise exception 'this database is a copy of the one that was installed' using errcode = 'IUG41',
             detail = format('installed in cluster %s, this is cluster %s', v_here.system_identifier, v_cluster),
-            hint = 'a restored or cloned database never delivers by itself; iu-gates doctor';
+            hint = 'iu-gates rebase';
     end if;
     if iu_gates.fn_is_scratch() then
         raise exception 'this is a scratch database; workers refuse it' using errcode = 'IUG41';

@@ -13,6 +13,8 @@ drop function fn_iu_capture() cascade;
 
 update iu_gates.capture_span set ended_at = clock_timestamp() where ended_at is null;
 
+drop function fn_iu_is_late(text, bigint);
+
 drop function fn_iu_route_dry(text);
 
 drop function fn_iu_gate_set(text);

@@ -3,17 +3,16 @@ language plpgsql volatile
 set search_path from current
 as $$
 declare
-    v_known text[] := string_to_array(current_setting('iu_gates.xact_cluster', true), ' ');
-    v_xid text := pg_current_xact_id()::text;
+    v_known text := current_setting('iu_gates.cluster', true);
 begin
-    -- Read from the control file once a transaction: for each row it cost a third (T4).
-    if v_known[1] is distinct from v_xid then
-        select array[v_xid, s.system_identifier::text] into v_known from pg_control_system() as s;
-        perform set_config('iu_gates.xact_cluster', v_known[1] || ' ' || v_known[2], true);
+    -- Read from the control file once a session: for each row it cost a third (T4).
+    if coalesce(v_known, '') = '' then
+        select s.system_identifier::text into v_known from pg_control_system() as s;
+        perform set_config('iu_gates.cluster', v_known, false);
     end if;
-    return v_known[2]::bigint;
+    return v_known::bigint;
 end
 $$;
 
-comment on function fn_iu_cluster_id() is 'System identifier of this cluster, read once a transaction';
+comment on function fn_iu_cluster_id() is 'System identifier of this cluster, read once a session';
 revoke execute on function fn_iu_cluster_id() from public;

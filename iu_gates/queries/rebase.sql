@@ -1,0 +1,1 @@
+select :"iu_schema".fn_iu_rebase(%(key)s, %(new_site)s) as done

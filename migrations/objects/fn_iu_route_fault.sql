@@ -1,0 +1,16 @@
+create function fn_iu_route_fault(p_sqlstate text) returns text
+language sql immutable
+set search_path from current
+as $$
+    -- What is the connection's, a transaction's, a lock's, the schema's, the server's or our own is no
+    -- event's fault (T18). The rest is, a code of the host's own triggers too.
+    select case
+        when left(p_sqlstate, 2) = '53' then 'target full'
+        when left(p_sqlstate, 2) <> all (array['08', '0A', '0L', '0P', '25', '26', '28', '2B', '2D', '34', '3B', '3D',
+                                               '3F', '40', '42', '55', '57', '58', 'F0', 'HV', 'IU', 'XX'])
+            then 'data error'
+    end
+$$;
+
+comment on function fn_iu_route_fault(text) is 'What failed, if the event or its target did; null if it is no event''s fault';
+revoke execute on function fn_iu_route_fault(text) from public;
