@@ -75,7 +75,8 @@ LEAVES = [(name,) for name, _ in COMMANDS] + [
     (group, leaf) for group, _, commands in GROUPS for leaf, _ in commands
 ]
 FREE = [
-    ("demo",), ("backup", "verify"), ("backup", "list"), ("history", "verify"), ("worker", "install"),
+    ("demo",), ("backup", "verify"), ("backup", "list"), ("history", "verify"),
+    ("worker", "install"),
 ]  # fmt: skip
 """These need no database that is named: files only, or a server of their own."""
 NEEDED: dict[tuple[str, ...], tuple[str, ...]] = {
