@@ -199,6 +199,10 @@ STATES: Final[dict[str, Any]] = {
     "a half-done rollback": half_back,
     "a copy": copied,
 }
+IN_SHORT: Final = ("live with drift", "advance killed half-way", "workers in hand")
+NIGHTS: Final = [
+    pytest.param(state, marks=() if state in IN_SHORT else pytest.mark.long) for state in STATES
+]
 
 
 def test_every_state_of_the_page_is_tried() -> None:
@@ -209,7 +213,7 @@ def test_every_state_of_the_page_is_tried() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("night", STATES, indirect=True, ids=str)
+@pytest.mark.parametrize("night", NIGHTS, indirect=True, ids=str)
 def test_page_works_in_each_state(night: Night, request: pytest.FixtureRequest) -> None:
     """
     Stopped, looked at, walked back: with the exit codes of the page, and no event is lost.

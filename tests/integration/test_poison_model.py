@@ -24,7 +24,7 @@ from tests.support.engine import Engine, Event, drain, open_engine, set_hook, wr
 from tests.support.walk import ROUTE, State
 
 SETTINGS = settings(
-    max_examples=int(os.environ.get("IU_GATES_TEST_EXAMPLES", "12")),
+    max_examples=int(os.environ.get("IU_GATES_TEST_EXAMPLES", "6")),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 NUMBERS = itertools.count()

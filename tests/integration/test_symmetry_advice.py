@@ -202,7 +202,7 @@ def look(conn: sa.Connection) -> Snapshot:
 
 
 @pytest.mark.parametrize("cases", [LEFT, CHANGED], ids=["left behind", "changed"])
-@pytest.mark.parametrize("schema", ["public", SCHEMA])
+@pytest.mark.parametrize("schema", [pytest.param("public", marks=pytest.mark.long), SCHEMA])
 def test_line_for_downgrade_leads_back(
     engine: sa.Engine, schema: str, cases: dict[str, tuple[str, str]]
 ) -> None:

@@ -130,7 +130,11 @@ def test_each_object_left_behind_is_found(prepared: Conn, rng: random.Random) ->
         assert [str(x) for x in objects if not x.is_found_in(found)] == []
 
 
-@pytest.mark.parametrize("is_exact", [True, False], ids=["exact", "left out"])
+@pytest.mark.parametrize(
+    "is_exact",
+    [pytest.param(True, marks=pytest.mark.long), False],
+    ids=["exact", "left out"],
+)
 def test_command_says_the_same(
     servers: Servers, major: int, tmp_path: Path, rng: random.Random, *, is_exact: bool
 ) -> None:

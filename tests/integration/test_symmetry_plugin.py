@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.cli import make_environment
 from tests.support.databases import Servers
 from tests.support.projects import Rev, chain, make_project
@@ -64,6 +66,7 @@ def test_one_test_a_revision_beside_the_projects_own(
     assert "IUG-090" in out
 
 
+@pytest.mark.long
 def test_workers_of_xdist_try_the_revisions_once(
     servers: Servers, major: int, tmp_path: Path
 ) -> None:

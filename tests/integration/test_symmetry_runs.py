@@ -70,7 +70,7 @@ ROWS = chain(
 )
 
 
-@pytest.mark.parametrize("jobs", [1, 3])
+@pytest.mark.parametrize("jobs", [pytest.param(1, marks=pytest.mark.long), 3])
 def test_real_loss_is_told_from_noise(attempt: Try, jobs: int) -> None:
     """
     Times, random numbers and sequences are noise; what takes more each time is not.
@@ -120,7 +120,7 @@ FAULTS = chain(
 )
 
 
-@pytest.mark.long_on_each_major
+@pytest.mark.long
 def test_number_of_jobs_changes_nothing(attempt: Try, server: Server) -> None:
     """
     The same verdicts with one to four copies at a time, a role that comes and goes included.

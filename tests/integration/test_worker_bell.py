@@ -51,6 +51,9 @@ def sleeper(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     monkeypatch.setattr(loop, "NAP_SECONDS", 60.0)
     with Worker(make_settings(url, tmp_path)) as running:
         yield running
+        running.stop.set()
+        with psycopg.connect(url, autocommit=True) as session:
+            session.execute("notify iu_gates_bell")
 
 
 def make_settings(url: str, folder: Path) -> config.Settings:

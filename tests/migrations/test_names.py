@@ -101,6 +101,7 @@ def test_names_are_those_that_were_installed(odd_url: str) -> None:
     assert before.diff(take_catalog(odd_url)) == []
 
 
+@pytest.mark.long
 def test_constants_of_the_outbox_come_from_the_environment_too(empty_database: Database) -> None:
     """
     A host whose outbox has a column of its own works by the plain command as well.
