@@ -86,7 +86,14 @@ _TABLES: Final[Mapping[tuple[str, Direction], Mapping[str, str]]] = {
     ),
     ("009", "up"): {_ROUTE: "SHARE ROW EXCLUSIVE"},
     ("009", "down"): dict.fromkeys(
-        (_ROUTE, "iu_route_cursor", "iu_runtime_gate", "iu_worker_heartbeat"), "ACCESS EXCLUSIVE"
+        (
+            _ROUTE,
+            "iu_route_cursor",
+            "iu_route_carry_over",
+            "iu_runtime_gate",
+            "iu_worker_heartbeat",
+        ),
+        "ACCESS EXCLUSIVE",
     ),
     ("060", "up"): {UNIT: "SHARE ROW EXCLUSIVE"},
     ("060", "down"): {UNIT: "ACCESS EXCLUSIVE"},

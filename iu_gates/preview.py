@@ -22,7 +22,7 @@ from iu_gates.model import RollbackPreview, Step
 
 GOES: Final[Mapping[str, tuple[str, ...]]] = {
     "060": ("iu_runtime_gate",),
-    "009": ("iu_route_cursor", "iu_worker_heartbeat"),
+    "009": ("iu_route_cursor", "iu_route_carry_over", "iu_worker_heartbeat"),
     "008": (
         "iu_event",
         "iu_outbound_route",
