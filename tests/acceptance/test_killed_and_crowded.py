@@ -29,7 +29,7 @@ VERDICTS_TWICE: Final = """
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_advance_goes_on_after_kill(site: Site) -> None:
     """
     P8: killed in any gate, at any moment, `advance` goes on from there, with an intact ledger.

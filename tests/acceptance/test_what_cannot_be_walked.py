@@ -170,7 +170,7 @@ def test_clone_of_a_database(site: Site) -> None:
     assert "it is a copy" in assert_refused(answer, 4, "IUG-041")
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 @pytest.mark.slow
 def test_standby(own_server: Server, tmp_path: Path) -> None:
     """

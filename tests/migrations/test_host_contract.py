@@ -230,7 +230,7 @@ def count_events(conn: psycopg.Connection) -> int:
     return int(row[0])
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 @pytest.mark.parametrize("host", HOSTS.values(), ids=HOSTS)
 def test_host_that_meets_the_contract_works_end_to_end(
     empty_database: Database, host: Host
