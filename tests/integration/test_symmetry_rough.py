@@ -208,13 +208,19 @@ def test_another_kind_of_database_is_refused(attempt: Try, folder: Path) -> None
     assert not (folder / "default.db").exists()
 
 
+def make_drop(server: Server) -> str:
+    """Return a step that drops the database it is tried in."""
+    program = str(server.bin_dir / "dropdb")
+    return f"""os.system('"{program}" --force "$PGDATABASE"')"""
+
+
 def test_steps_that_misbehave_end_with_a_verdict_each(
     attempt: Try, server: Server, folder: Path
 ) -> None:
     """
     sys.exit, a fork, a hang, a dropped database: a verdict each, and the others are judged.
     """
-    drop = f"os.system({str(server.bin_dir / 'dropdb')!r} + ' --force $PGDATABASE')"
+    drop = make_drop(server)
     fork = """
         if (pid := os.fork()) == 0:
             time.sleep(600)
@@ -280,7 +286,7 @@ def test_upgrade_that_drops_the_trunk(attempt: Try, server: Server) -> None:
     """
     Without a trunk nothing more can be judged, and that is said.
     """
-    drop = f"os.system({str(server.bin_dir / 'dropdb')!r} + ' --force $PGDATABASE')"
+    drop = make_drop(server)
     seen = attempt(*chain(TABLE, Rev("b", drop, "", python=True), Rev("c")))
     assert outcomes(seen) == {"a": "symmetric", "b": "cannot judge", "c": "cannot judge"}
 

@@ -82,8 +82,8 @@ def test_server_asks_after_a_client_that_says_nothing(
     server = Server(tmp_path / "tcp", major=major, port=port)
     made: list[psycopg.Connection] = []
 
-    def connect(url: str, command: str) -> psycopg.Connection:
-        made.append(opened(url, command))
+    def connect(*arguments: Any) -> psycopg.Connection:
+        made.append(opened(*arguments))
         return made[-1]
 
     opened = db.open_connection
