@@ -194,7 +194,6 @@ TYPES: Final = (
                 "select a from {n2}",
                 "select a from {n2} where a > 0",
                 "select 1 as a",
-                "select a from {n2} with local check option",
             )
         },
         around="create table {n2} (a int)",
