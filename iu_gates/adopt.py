@@ -151,11 +151,8 @@ def _no_right(conn: Conn, error: psycopg.Error) -> RefusedError:
 
 def _fetch_names(conn: Conn, settings: Settings) -> dict[str, Any]:
     hostnames = lanes.load_module("hostnames")
-    wanted = {**hostnames.DEFAULTS, **settings.host}
     with conn.cursor() as cursor:
-        unit = hostnames.fetch(cursor, wanted["schema"], wanted["unit_table"])
-        outbox = hostnames.fetch(cursor, wanted["schema"], wanted["outbox_table"])
-    names, problems = hostnames.resolve(unit, outbox, settings.host)
+        names, problems = hostnames.find(cursor, settings.host)
     if problems:
         raise GateError(
             "the host does not meet the contract; nothing was changed",
@@ -189,7 +186,7 @@ def _make(conn: Conn, settings: Settings, names: Mapping[str, Any]) -> dict[str,
         _create(conn, path.name, variables)
     stages = {}
     for revision in REVISIONS:
-        for text in lanes.render_sql(settings, variables, revision):
+        for text in lanes.render_sql(variables, revision):
             conn.execute(text.encode())
         stages[revision] = _read(conn, schema)
     return stages
@@ -321,7 +318,7 @@ def _require_off(conn: Conn, settings: Settings) -> None:
         db.fetch_value(
             conn,
             "select to_regclass(%s)",
-            f"{_path(settings.schema).split(', ')[0]}.iu_runtime_gate",
+            sql.Identifier(settings.schema, "iu_runtime_gate").as_string(),
         )
         is None
     ):

@@ -40,7 +40,6 @@ SQLSTATES: Mapping[str, type[IuGatesError]] = {
     "IUG41": RefusedError,
     "IUG46": RefusedError,
     "IUG48": RefusedError,
-    "IUG60": LockHeldError,
     "IUG83": RefusedError,
 }
 

@@ -24,9 +24,7 @@ def fetch_contents(conn: Conn, settings: Settings, route: str = ROUTE) -> dict[s
     """Return what the digest of the package binds, as JSON values."""
     names = proof.fetch_names(conn, settings)
     texts = {
-        f"{r.name} {direction}": _hash(
-            "\n".join(lanes.render_sql(settings, names, r.name, direction))
-        )
+        f"{r.name} {direction}": _hash("\n".join(lanes.render_sql(names, r.name, direction)))
         for r in lanes.REVISIONS
         for direction in ("up", "down")
     }

@@ -9,6 +9,7 @@ nothing about "off". The way back on is `advance`.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -148,8 +149,7 @@ def _follow(conn: Conn, settings: Settings, route: str | None) -> str:
         return walk_back(conn, replace(settings, lock_wait=LANE_PATIENCE), route)
     except (IuGatesError, psycopg.Error) as error:
         mapped = db.translate(error) if isinstance(error, psycopg.Error) else error
-        target = "100" if route else "060"
-        mend = f"iu-gates rollback --to {target}"
+        mend = f"iu-gates disable --route {shlex.quote(route)}" if route else "iu-gates disable"
         return f"lane behind: {mapped.summary}; {mend}"
 
 

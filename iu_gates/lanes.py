@@ -87,7 +87,7 @@ def list_applied(conn: Conn) -> tuple[str, ...]:
             ident="IUG-044",
             found=", ".join(sorted(unknown)),
             wanted=f"one of {', '.join(BY_NAME)}",
-            next_command="pip install --upgrade iu-gates",
+            next_command="git pull && pip install --upgrade .",
         )
     return list_with_needs(heads)
 
@@ -223,12 +223,7 @@ def bootstrap(settings: Settings) -> None:
     patience.call(make)
 
 
-def render_sql(
-    settings: Settings,  # noqa: ARG001  one form with the other renderings
-    names: Mapping[str, str],
-    revision: str,
-    direction: str = "up",
-) -> list[str]:
+def render_sql(names: Mapping[str, str], revision: str, direction: str = "up") -> list[str]:
     """Return the SQL texts of one revision as they would run, under the host's names."""
     folder = next((migrations_dir() / "versions").glob(f"{revision}_*/{direction}"))
     hostnames = load_module("hostnames")

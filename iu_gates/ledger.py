@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 from iu_gates import db
 from iu_gates.config import Settings
 from iu_gates.db import Conn
-from iu_gates.model import GATES, GateState, LedgerEntry, Verdict
+from iu_gates.model import LedgerEntry, Verdict
 
 
 def append(conn: Conn, kind: str, subject: str, facts: Mapping[str, Any]) -> int:
@@ -57,17 +57,6 @@ def fetch_not_in_force(conn: Conn, gate: str) -> str | None:
     """Return why a gate's verdict does not count now, or None if it does."""
     reason: str | None = db.fetch_value(conn, "select iu_gates.fn_not_in_force(%s)", gate)
     return reason
-
-
-def list_states(conn: Conn) -> list[GateState]:
-    """Return where each gate's verdict stands, in the order of the gates."""
-    rows = {r["gate"]: r for r in db.fetch_all(conn, db.load("verdicts"), {"gates": list(GATES)})}
-    return [
-        GateState(
-            g, rows[g]["outcome"], rows[g]["reason"] is None, rows[g]["reason"] or "", rows[g]["at"]
-        )
-        for g in GATES
-    ]
 
 
 def fetch_newest(conn: Conn, kind: str, subject: str | None = None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import os
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -37,15 +37,15 @@ class _Chain:
 
     entries: int = 0
     head: str = "0" * 64
-    broken: list[int] = field(default_factory=list)
+    broken: int | None = None
 
     def add(self, row: TupleRow) -> bytes:
         """Return the line of an entry."""
         found, text, seq, previous = row
         wanted = hashlib.sha256(text.encode()).hexdigest()
         self.entries += 1
-        if (found, previous, seq) != (wanted, self.head, self.entries) and not self.broken:
-            self.broken.append(seq)
+        if (found, previous, seq) != (wanted, self.head, self.entries) and self.broken is None:
+            self.broken = seq
         self.head = found
         return f'{{"hash": "{found}", "entry": {text}}}\n'.encode()
 
@@ -79,9 +79,7 @@ def stream(settings: Settings, write: Write, path: Path | None = None) -> Ledger
         for row in _read(conn):
             write(chain.add(row))
     head = chain.head if chain.entries else ""
-    return LedgerExport(
-        str(path) if path else None, chain.entries, head, next(iter(chain.broken), None)
-    )
+    return LedgerExport(str(path) if path else None, chain.entries, head, chain.broken)
 
 
 def _read(conn: Conn) -> Iterator[TupleRow]:

@@ -29,7 +29,7 @@ def make_plan(settings: Settings) -> Plan:
         installed = db.is_installed(conn)
         applied = lanes.list_applied(conn)
         names = proof.fetch_names(conn, settings) if installed else _names_ahead(conn, settings)
-        steps = _list_steps(conn, settings, names, applied)
+        steps = _list_steps(conn, names, applied)
         about = digest.compute(digest.fetch_contents(conn, settings)) if "060" in applied else None
         ahead = GATES[GATES.index(nxt) :] if nxt else ()
         waits = tuple(w for g in ahead if (w := _waits_for(g)))
@@ -43,7 +43,7 @@ def _names_ahead(conn: Conn, settings: Settings) -> dict[str, str]:
 
 
 def _list_steps(
-    conn: Conn, settings: Settings, names: Mapping[str, str], applied: tuple[str, ...]
+    conn: Conn, names: Mapping[str, str], applied: tuple[str, ...]
 ) -> tuple[PlannedStep, ...]:
     steps: list[PlannedStep] = []
     for revision in lanes.REVISIONS:
@@ -56,7 +56,7 @@ def _list_steps(
             revision.name,
             revision.gate,
             revision.summary,
-            "\n".join(lanes.render_sql(settings, names, revision.name)),
+            "\n".join(lanes.render_sql(names, revision.name)),
             # One backup serves all steps of a gate.
             needs_backup=revision.is_ddl and is_first,
             locks=tuple(map(str, needs)),

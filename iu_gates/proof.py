@@ -114,7 +114,7 @@ def _compose(
     ddl = [
         text
         for revision in pending
-        for text in lanes.render_sql(settings, names, revision)
+        for text in lanes.render_sql(names, revision)
         if "fn_guard(" not in text
     ]
     outbox = sql.SQL("{}.{}").format(

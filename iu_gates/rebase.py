@@ -13,13 +13,16 @@ begins at now, stopped, with no verdict in force: the original's past is not its
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from typing import Any, Final
+
+from psycopg import sql
 
 from iu_gates import config, db, site, stops
 from iu_gates.config import Settings
 from iu_gates.db import Conn
-from iu_gates.errors import GateError, RefusedError, UsageError
+from iu_gates.errors import SAME, GateError, RefusedError, UsageError
 from iu_gates.model import RebasePreview, RebaseResult
 
 MORE: Final = "docs/runbooks/rebase.md"
@@ -81,19 +84,14 @@ def _rebase(conn: Conn, settings: Settings, key: str, *, as_new_site: bool) -> M
 def _foresee(conn: Conn, settings: Settings, *, moved: bool, as_new_site: bool) -> RebasePreview:
     db.require_installed(conn)
     seen = db.fetch_one(conn, db.load("rebase_state"))
-    if not seen or not seen["has_cursors"]:
-        raise GateError(
-            "there is nothing to re-base: revision 009 is not in this database",
-            ident="IUG-033",
-            wanted="the cursors of 009",
-            next_command="iu-gates advance",
-        )
-    if seen["iu_schema"] != settings.schema:
+    if seen and seen["iu_schema"] != settings.schema:
         raise UsageError(
             f'it was installed with schema "{seen["iu_schema"]}", not "{settings.schema}"',
             wanted="the schema in the settings",
-            next_command="iu-gates doctor",
+            next_command=f"export IU_GATES_SCHEMA={shlex.quote(seen['iu_schema'])} && {SAME}",
         )
+    if not seen or not seen["has_cursors"]:
+        raise _nothing_to_rebase(conn, settings)
     key = config.read_site_key(settings)
     same_key = key is not None and config.hash_site_key(key) == seen["site_key_sha256"]
     why = _tell(conn, settings, seen)
@@ -109,6 +107,24 @@ def _foresee(conn: Conn, settings: Settings, *, moved: bool, as_new_site: bool) 
             raise _no_key(settings, key)
         _require_moved(seen, moved=moved)
     return RebasePreview(needed=True, why=why or "the site key", new_site=as_new_site)
+
+
+def _nothing_to_rebase(conn: Conn, settings: Settings) -> GateError:
+    """Without 009 there is no history: a database that is not this site's can begin anew."""
+    is_foreign = site.find_mismatch(conn, settings) is not None
+    ours = sql.Identifier(settings.schema).as_string()
+    return GateError(
+        "there is nothing to re-base: revision 009 is not in this database",
+        ident="IUG-033",
+        wanted="the cursors of 009",
+        means="a site key that was only lost can be put back; else it begins anew: without 009"
+        " there is no history, and the ledger goes with its schema"
+        if is_foreign
+        else "",
+        next_command=f"psql -c 'drop schema if exists iu_gates, {ours} cascade'"
+        if is_foreign
+        else "iu-gates advance",
+    )
 
 
 def _tell(conn: Conn, settings: Settings, seen: Mapping[str, Any]) -> str:

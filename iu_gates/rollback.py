@@ -72,7 +72,7 @@ def _undo(
     stops.fold(conn)
     try:
         archive = _take_backup(conn, settings, plan, notify, bar)
-    except Exception:
+    except BaseException:
         stops.lift_drill(conn, epoch)
         raise
     notify(f"undoes {', '.join(s.revision for s in plan.undone)}")

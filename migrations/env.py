@@ -132,7 +132,7 @@ def prepare(
     cursor.execute(AS_OWNER)
     schema, names = fetch_installed(cursor) or (settings["schema"], None)
     if names is None or _may_rename(cursor):
-        names, problems = walkpath.fetch_names(cursor, settings)
+        names, problems = hostnames.find(cursor, settings["host"])
     else:
         problems = walkpath.find_problems(cursor, names)
     variables = hostnames.variables(schema, names)

@@ -126,6 +126,14 @@ def fetch(cursor: Any, schema: str, table: str) -> Table:
     return Table(bool(kinds), columns, keys, leftovers, kinds == ["p"])
 
 
+def find(cursor: Any, settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    """Return the host's names as catalog and settings give them, and what `resolve` finds wrong."""
+    wanted = {**DEFAULTS, **{k: v for k, v in settings.items() if v}}
+    unit = fetch(cursor, wanted["schema"], wanted["unit_table"])
+    outbox = fetch(cursor, wanted["schema"], wanted["outbox_table"])
+    return resolve(unit, outbox, settings)
+
+
 def resolve(
     unit: Table, outbox: Table, settings: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[Problem]]:

@@ -34,21 +34,9 @@ class RefusalError(CommandError):
         self.remedy = remedy
 
 
-def fetch_names(
-    cursor: Any, settings: Mapping[str, Any]
-) -> tuple[dict[str, Any], list[hostnames.Problem]]:
-    """Return the host's names as the catalog and the settings give them."""
-    wanted = {**hostnames.DEFAULTS, **settings["host"]}
-    unit = hostnames.fetch(cursor, wanted["schema"], wanted["unit_table"])
-    outbox = hostnames.fetch(cursor, wanted["schema"], wanted["outbox_table"])
-    return hostnames.resolve(unit, outbox, settings["host"])
-
-
 def find_problems(cursor: Any, names: Mapping[str, Any]) -> list[hostnames.Problem]:
     """Return where the host's tables do not meet the contract under names that are settled."""
-    unit = hostnames.fetch(cursor, names["schema"], names["unit_table"])
-    outbox = hostnames.fetch(cursor, names["schema"], names["outbox_table"])
-    now, problems = hostnames.resolve(unit, outbox, names)
+    now, problems = hostnames.find(cursor, names)
     return problems or [
         hostnames.Problem(
             f"{names['schema']}.{names['outbox_table']}",

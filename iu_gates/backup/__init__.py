@@ -28,7 +28,7 @@ process, a full disk or a cut connection leaves behind, it does not look like a 
     retention   which old ones go
 """
 
-from iu_gates.backup.archive import Backup, list_backups, quick_check, verify
+from iu_gates.backup.archive import Backup, find_reader, list_backups, quick_check, verify
 from iu_gates.backup.creation import Progress, create
 from iu_gates.backup.identity import Identity, read_identity
 from iu_gates.backup.judgement import AGAIN, LedgerFacts, judge_manifest, words_of
@@ -54,6 +54,7 @@ __all__ = [
     "Tools",
     "choose_removable",
     "create",
+    "find_reader",
     "find_tools",
     "judge_manifest",
     "judge_site",

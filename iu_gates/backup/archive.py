@@ -14,7 +14,7 @@ from iu_gates.backup.compression import algorithm_of
 from iu_gates.backup.files import hash_file
 from iu_gates.backup.manifest import Manifest, parse_manifest
 from iu_gates.backup.process import read_archive
-from iu_gates.backup.tools import Tools, find_tools
+from iu_gates.backup.tools import Tools, find_tools, major_of
 from iu_gates.errors import BackupError
 
 SUFFIX: Final = ".dump"
@@ -107,13 +107,16 @@ def verify(
     """
     sound = quick_check(backup)
     manifest = sound.require_manifest()
-    if tools is None:
-        major = manifest.tools.get("pg_dump", "0").partition(".")[0]
-        tools = find_tools(int(major), bin_dir, reads=algorithm_of(manifest.compression))
-    entries = read_back(sound.path, tools)
+    entries = read_back(sound.path, tools or find_reader(manifest, bin_dir))
     return replace(
         sound, manifest=replace(manifest, entries=entries, verified_at=datetime.now(UTC))
     )
+
+
+def find_reader(manifest: Manifest, bin_dir: Path | None = None) -> Tools:
+    """Return the tools that can read the archive of a manifest; raises as `find_tools`."""
+    major = major_of(manifest.tools.get("pg_dump", "0"))
+    return find_tools(major, bin_dir, reads=algorithm_of(manifest.compression))
 
 
 def read_back(path: Path, tools: Tools) -> int:

@@ -53,12 +53,12 @@ class Tools:
     @property
     def major(self) -> int:
         """The latest server that this pg_dump can dump."""
-        return _major(self.version)
+        return major_of(self.version)
 
     @property
     def restore_major(self) -> int:
         """The latest pg_dump whose archives this pg_restore can read."""
-        return _major(self.restore_version)
+        return major_of(self.restore_version)
 
     def can_read(self, algorithm: str) -> bool:
         """Tell whether pg_restore reads archives of this algorithm."""
@@ -105,7 +105,8 @@ def require_major(tools: Tools, server_major: int) -> Tools:
     return tools
 
 
-def _major(version: str) -> int:
+def major_of(version: str) -> int:
+    """Return the major of a version, also of one such as ``19beta1``."""
     return int(re.split(r"\D", version, maxsplit=1)[0])
 
 

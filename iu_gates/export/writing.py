@@ -56,7 +56,7 @@ def write(
     Export the whole history, read it back, and record it in the ledger.
 
     Args:
-        settings: Of the owner's login, since it writes an entry.
+        settings: Of an operator: it acts as the owner to write the entry.
         target: A new file, or a directory in which one gets a name of its own.
         notify: Called with progress.
 
@@ -162,7 +162,7 @@ def _require_new(path: Path) -> None:
                 f'"{there}" is there already',
                 ident="IUG-082",
                 wanted="a name that is free: an export is never written over",
-                next_command=f"iu-gates history export {path.parent}/",
+                next_command=f"iu-gates history export {shlex.quote(str(path.parent))}/",
                 more="docs/history.md",
             )
 

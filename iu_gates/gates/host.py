@@ -51,9 +51,7 @@ def collect(conn: Conn, settings: Settings) -> HostFacts:
     wanted = {**hostnames.DEFAULTS, **settings.host}
     place = {k: wanted[k] for k in ("schema", "unit_table", "outbox_table")}
     with conn.cursor() as cursor:
-        unit = hostnames.fetch(cursor, wanted["schema"], wanted["unit_table"])
-        outbox = hostnames.fetch(cursor, wanted["schema"], wanted["outbox_table"])
-    names, problems = hostnames.resolve(unit, outbox, settings.host)
+        names, problems = hostnames.find(cursor, settings.host)
     server = db.fetch_one(conn, db.load("host_server"), place)
     told = tuple(asdict(p) for p in problems)
     return HostFacts(server, names, told, _free(settings.backup_dir), _gaps(server))

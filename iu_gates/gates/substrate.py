@@ -57,7 +57,7 @@ def judge(facts: SubstrateFacts, settings: Settings) -> Verdict:  # noqa: ARG001
                 facts.trigger_always,
                 "fires always" if facts.trigger_always else "off or missing",
                 "enabled always",
-                "alter table … enable always trigger iu_unit_version_capture",
+                mend if facts.drift else "iu-gates advance",
             ),
         ],
         asdict(facts),

@@ -41,7 +41,12 @@ def fit_sink(conn: Conn, schema: str, names: Mapping[str, str]) -> tuple[str, ..
         name = sql.Identifier(row["name"])
         conn.execute(sql.SQL("alter table {} disable trigger {}").format(table, name))
         off.append(f"TRIGGER {row['name']} on {row['schema']}.{row['table']}")
-    if db.fetch_value(conn, "select to_regclass(%s)", f'"{schema}".iu_outbound_route') is not None:
+    if (
+        db.fetch_value(
+            conn, "select to_regclass(%s)", sql.Identifier(schema, "iu_outbound_route").as_string()
+        )
+        is not None
+    ):
         rows = db.fetch_all(conn, db.load("rehearsal_sink", schema))
         off += [f"TARGET of route {row['route_name']}" for row in rows]
     return tuple(off)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from iu_gates import backup as archives
@@ -160,7 +161,7 @@ def require_able(server: Mapping[str, Any], major: int) -> None:
             f'"{login}" may not make databases',
             found="no CREATEDB",
             wanted="CREATEDB, or another server by rehearsal_url, or a waiver by name",
-            next_command=f'alter role "{login}" createdb',
+            next_command=f"alter role {sql.Identifier(login).as_string()} createdb",
         )
 
 

@@ -18,8 +18,7 @@ from typing import Final
 
 from iu_gates import backup as archives
 from iu_gates import lanes
-from iu_gates.backup import Backup, Tools, find_tools, restoring
-from iu_gates.backup.compression import algorithm_of
+from iu_gates.backup import Backup, Tools, find_reader, restoring
 from iu_gates.config import Settings
 from iu_gates.db import Conn
 from iu_gates.errors import BackupError
@@ -105,8 +104,7 @@ def restore(
         Whether it could be restored, and the entries that were left out.
     """
     manifest = backup.require_manifest()
-    major = int(manifest.tools.get("pg_dump", "0").partition(".")[0])
-    tools = find_tools(major, settings.bin_dir, reads=algorithm_of(manifest.compression))
+    tools = find_reader(manifest, settings.bin_dir)
     with restoring.choosing(tools, backup.path, _chooser(place)) as (use_list, entries):
         left_out = tuple(e for e in entries if not e.startswith(("COMMENT", "SECURITY")))
         for section in SECTIONS:

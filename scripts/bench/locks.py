@@ -252,7 +252,8 @@ def require_rows(place: Place, load: Load) -> None:
 
 
 def report(results: list[Measured]) -> int:
-    """Print the table and whether the aim is met; return 1 if a write failed."""
+    """Print the table and whether the aim is met; return 1 if a write failed or ours is missed."""
+    is_missed = False
     head = (
         "while walked by",
         "s",
@@ -273,12 +274,13 @@ def report(results: list[Measured]) -> int:
     print("milliseconds; lock wait: the longest of a writer for a lock on a table, if over 10 ms")
     for base, m in zip(results[::2], results[1::2], strict=True):
         beyond = m.longest_ms - base.p999_ms
+        is_missed |= beyond > AIM_MS and "alembic" not in m.name
         word = "met" if beyond <= AIM_MS else "MISSED"
         print(
             f"aim      {m.name}: longest stall {beyond:.0f} ms beyond the baseline's p99.9,"
             f" at most {AIM_MS:.0f}: {word}"
         )
-    return int(any(m.failed for m in results))
+    return int(is_missed or any(m.failed for m in results))
 
 
 def main(rows: int, major: int | None) -> int:

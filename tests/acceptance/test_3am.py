@@ -23,6 +23,8 @@ from tests.support.engine import run_batch
 from tests.support.play import MakeStage, Stage, stages
 from tests.support.walk import ROOT, State
 
+pytestmark = pytest.mark.long_on_each_major
+
 PAGE: Final = read("docs/runbooks/3am.md")
 BLOCKS: Final = [body for language, body in list_blocks(PAGE) if language == "sh"]
 STOP, TERMINATE, LOOK, BACK, LIST, RESTORE = BLOCKS

@@ -26,6 +26,8 @@ from tests.support.failures import assert_as_told
 from tests.support.tools import require_tool
 from tests.support.walk import ROOT
 
+pytestmark = pytest.mark.long_on_each_major
+
 VICTIM: Final = ROOT / "scripts" / "torture" / "victim.py"
 RECORDS_060: Final = "fn_record_step('060'"
 STATEMENTS_060: Final = 9

@@ -136,6 +136,7 @@ def test_disable_answers_while_everything_else_is_held(live: Stage) -> None:
 
         assert result.drained
         assert result.lane.startswith("lane behind: ")
+        assert result.lane.endswith("; iu-gates disable")
         assert said[-1][0] == "off and drained"
         assert said[-1][1] < 2
         assert run_batch(live.conn, 10, read_key(live)).state == "hold"

@@ -159,6 +159,7 @@ def test_route_is_off_while_a_migration_holds_the_routes(live: Stage) -> None:
 
         assert result.drained
         assert result.lane.startswith("lane behind: ")
+        assert result.lane.endswith(f"; iu-gates disable --route {ROUTE}")
     assert run_batch(live.conn, 10).state == "hold"
 
 

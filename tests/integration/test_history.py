@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shlex
 import stat
 import subprocess
 import sys
@@ -175,12 +176,15 @@ def test_nothing_is_written_over(live: Stage, tmp_path: Path) -> None:
     """
     An export, or any other file of that name, stays as it is; a directory gets a name of its own.
     """
+    tmp_path = tmp_path / "with a space"
+    tmp_path.mkdir()
     file = tmp_path / "h.zst"
     export.write(live.settings, file)
     before = file.read_bytes()
     with pytest.raises(RefusedError, match="there already") as raised:
         export.write(live.settings, file)
     assert raised.value.ident == "IUG-082"
+    assert raised.value.next_command == f"iu-gates history export {shlex.quote(str(tmp_path))}/"
     assert file.read_bytes() == before
     other = tmp_path / "mine"
     other.write_text("mine")

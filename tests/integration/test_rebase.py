@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psycopg
@@ -13,9 +13,10 @@ from psycopg import sql
 from iu_gates import config, rebase
 from iu_gates.config import Settings
 from iu_gates.embedded import Server
-from iu_gates.errors import RefusedError
+from iu_gates.errors import GateError, RefusedError, UsageError
 from iu_gates.model import RebaseResult
-from tests.support.databases import Servers
+from iu_gates.site import require_home
+from tests.support.databases import Database, Servers
 from tests.support.engine import Engine, open_engine, write, write_bulk
 from tests.support.moving import (
     assert_each_once_and_in_order,
@@ -24,7 +25,7 @@ from tests.support.moving import (
     templated,
     work,
 )
-from tests.support.walk import ROUTE, SITE_KEY, State
+from tests.support.walk import HOST, ROUTE, SITE_KEY, State, walk_to
 
 OLDER_BY = 3000
 """Transactions; a restore takes some hundred."""
@@ -229,3 +230,31 @@ def test_verdicts_are_void_and_the_ledger_says_why(origin: Engine, site: Site) -
     facts = origin.fetch_value("select facts from iu_gates.ledger where kind = 'rebase'")
     difference = int(facts["to"]["system_identifier"]) - int(facts["from"]["system_identifier"])
     assert (difference, facts["carried"]) == (1, {ROUTE: 0})
+
+
+def test_wrong_schema_names_the_one_it_has(origin: Engine, site: Site) -> None:
+    """
+    Settings that say another schema than the installation: the next command sets that one.
+    """
+    settings = replace(site.settings(origin.conn.info.dsn), schema="elsewhere")
+    with pytest.raises(UsageError) as raised:
+        rebase.rebase(settings, moved=True, as_new_site=False)
+    assert raised.value.next_command == "export IU_GATES_SCHEMA=iu_core && !!"
+
+
+def test_copy_without_cursors_can_begin_anew(empty_database: Database, site: Site) -> None:
+    """
+    Before 009 there is no history to carry over: what is named makes room for a new installation.
+    """
+    settings = site.settings(empty_database.conninfo)
+    with psycopg.connect(empty_database.conninfo, autocommit=True) as conn:
+        conn.execute(HOST)
+        walk_to(empty_database.conninfo, "substrate@008")
+        conn.execute("update iu_gates.installation set system_identifier = 1")
+        with pytest.raises(GateError) as raised:
+            rebase.rebase(settings, moved=True, as_new_site=False)
+        command = raised.value.next_command or ""
+        assert command.startswith("psql -c '")
+        conn.execute(command.removeprefix("psql -c '").removesuffix("'").encode())
+        require_home(conn, settings)
+        walk_to(empty_database.conninfo, "substrate@008")

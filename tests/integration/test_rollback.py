@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import psycopg
 import pytest
@@ -156,6 +157,23 @@ def test_without_a_backup_nothing_is_undone_or_stopped(
 
     assert raised.value.exit_code == 3
     assert stage.list_revisions()[-1] == "082"
+    assert stage.status().routes[0].mode == "live"
+
+
+def test_interrupted_backup_leaves_it_live(make_stage: MakeStage) -> None:
+    """
+    Ctrl-C in the dump, the longest wait of a rollback: nothing is undone, and it is on as before.
+    """
+    stage = make_stage(State.LIVE)
+
+    def interrupt() -> NoReturn:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rollback.rollback(stage.settings, "009", bar=interrupt)
+
+    assert stage.list_revisions()[-1] == "082"
+    assert stage.status().stops == ()
     assert stage.status().routes[0].mode == "live"
 
 

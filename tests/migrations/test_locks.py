@@ -65,7 +65,7 @@ def try_step(database: Database, revision: str, direction: Direction) -> Seen:
         names = proof.fetch_names(conn, settings)
         conn.execute(BEFORE)
         conn.execute("set local search_path = iu_core, pg_temp")
-        for text in lanes.render_sql(settings, names, revision, direction):
+        for text in lanes.render_sql(names, revision, direction):
             conn.cursor().execute(text)
         strongest: dict[str, str] = {}
         for name, mode in conn.execute(HELD, [list(MODES)]).fetchall():
@@ -114,7 +114,7 @@ def test_the_barrier_comes_before_any_table(host_database: Database) -> None:
     with psycopg.connect(host_database.conninfo) as conn:
         names = proof.fetch_names(conn, settings)
     for revision, direction in locks.HOLDS_BATCHES:
-        text = "\n".join(lanes.render_sql(settings, names, revision, direction)).lower()
+        text = "\n".join(lanes.render_sql(names, revision, direction)).lower()
         if revision != "081":
             barrier = text.index("fn_hold_batches()")
             first = min(text.find(f"\n{word} ") % 10**9 for word in ("alter", "create", "drop"))
