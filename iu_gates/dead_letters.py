@@ -10,6 +10,7 @@ refuses to put an event back while an earlier dead letter of its subject stays
 
 from __future__ import annotations
 
+import shlex
 from typing import Final
 
 from psycopg.types.json import Jsonb
@@ -118,7 +119,7 @@ def _require_whole(conn: Conn, settings: Settings, wanted: LetterFilter) -> list
 def _out_of_order(letters: list[DeadLetter], lacking: list[int], subject: str) -> RefusedError:
     ids = sorted([*lacking, *(letter.dead_letter_id for letter in letters)])
     routes = sorted({letter.route for letter in letters})
-    whole = f" --route {routes[0]}" if len(routes) == 1 else ""
+    whole = f" --route {shlex.quote(routes[0])}" if len(routes) == 1 else " --all"
     plural = "" if len(lacking) == 1 else "s"
     return RefusedError(
         f"{len(lacking)} earlier dead letter{plural} would be left behind",

@@ -1,4 +1,4 @@
--- Applied changes of the host that nothing captured. No fault: from before capture began, or
+-- Applied changes of the host, all of one event type, that nothing captured. No fault: from before capture began, or
 -- purged (known by how far each unit had come). A gap: written while the trigger was away, for
 -- `backfill` to capture. Missed: written while it was there.
 with known as (
@@ -13,7 +13,9 @@ with known as (
     group by k.subject
 )
 
-select (select count(*) from :"host" as u where u.:"version" > 1) as host,
+select (
+           select count(*) from :"host" as u where u.:"version" > 1 and %(event_type)s = 'iu.version_applied'
+       ) as host,
        count(*) filter (where u.is_settled) as baseline,
        count(*) filter (where not u.is_settled and u.is_known) as gap,
        count(*) filter (where not u.is_known) as missed,
@@ -22,7 +24,11 @@ from (
     select h.subject || ' version ' || h.version_seq as name,
            coalesce(h.version_seq <= k.settled, false) as is_settled,
            coalesce(h.version_seq <= k.version_seq, false) as is_known
-    from (select u.:"unit"::text as subject, u.:"version" as version_seq from :"host" as u where u.:"version" > 1) as h
+    from (
+        select u.:"unit"::text as subject, u.:"version" as version_seq
+        from :"host" as u
+        where u.:"version" > 1 and %(event_type)s = 'iu.version_applied'
+    ) as h
     left join known as k on k.subject = h.subject
     where not exists (
         select from :"iu_schema".iu_event as e

@@ -157,7 +157,9 @@ def served(meter: Meter, port: int | None, file: Path | None) -> Iterator[None]:
         raise UsageError(
             f"the metrics cannot be shown: {error.strerror or error}",
             ident="IUG-110",
-            found=f"port {port} of {LOOPBACK}" if file is None else str(file),
+            found=f"port {port} of {LOOPBACK}"
+            if server is None and port is not None
+            else str(file),
             means="the worker was not started",
             next_command="iu-gates worker run --metrics-port 9187",
             more="docs/metrics.md",

@@ -19,10 +19,13 @@ begin
                     order by p.due_at, p.event_id limit p_limit) as d
                 group by d.subject) as s
             cross join lateral (
-                select p.event_id from iu_route_parked as p
-                where p.route_name = p_route and p.subject = s.subject and p.event_id >= s.event_id
-                  and (p.due_at is null or p.due_at <= v_now)
-                order by p.event_id limit p_limit) as f
+                -- Up to the first that is not due: what stands behind that one waits for it (P3).
+                select w.event_id from (
+                    select p.event_id, bool_or(p.due_at > v_now) over (order by p.event_id) as is_behind
+                    from iu_route_parked as p
+                    where p.route_name = p_route and p.subject = s.subject and p.event_id >= s.event_id
+                    order by p.event_id limit p_limit) as w
+                where w.is_behind is not true) as f
             order by f.event_id limit p_limit) as b;
     end if;
     return v_ids;

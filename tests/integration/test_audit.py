@@ -225,3 +225,16 @@ def test_unknown_route_has_no_report(live: Stage) -> None:
     An audit of a route that there is not reports nothing.
     """
     assert audit.audit(live.settings, "nowhere") == []
+
+
+def test_rows_of_the_host_are_of_one_event_type(live: Stage) -> None:
+    """
+    A route of another type has no applied change to miss.
+    """
+    live.conn.execute(
+        "insert into iu_core.iu_outbound_route (route_name, event_type, target_kind, target_ref)"
+        " values ('other', 'host.other', 'notify', 'somewhere')"
+    )
+    (report,) = audit.audit(live.settings, "other")
+    assert report.passed
+    assert report.counts["host"] == 0

@@ -316,3 +316,46 @@ def test_idle_poll_with_parked_events_costs_nothing(live: Engine) -> None:
     assert run_batch(live.conn).state == "idle"
     assert live.fetch_value("select pg_current_xact_id_if_assigned()") is None
     live.conn.execute("rollback")
+
+
+def test_redriven_event_does_not_draw_others_past_a_parked_one(live: Engine) -> None:
+    """
+    P3: an event behind one whose retry is not due stays there when an earlier one is redriven.
+    """
+    set_hook(live, "if new.idempotency_key ~ ':[23]:a$' then raise 'no'; end if;")
+    live.set_policy(max_tries=1, retry_seconds=HOUR)
+    write(live.conn, "a", 2)
+    drain(live.conn)
+    live.set_policy(max_tries=5)
+    write(live.conn, "a", 3, 4)
+    drain(live.conn)
+    set_hook(live, MEND)
+    letters = "array(select dead_letter_id from iu_core.iu_route_dead_letter)"
+    live.fetch_value(f"select iu_core.fn_iu_route_redrive({letters}, '{{}}')")
+    drain(live.conn)
+    assert live.list_outbox() == [Event("a", 2)]
+    live.make_due()
+    drain(live.conn)
+    assert live.list_outbox() == [Event("a", n) for n in (2, 3, 4)]
+
+
+def test_what_the_host_defers_to_commit_fails_its_event_alone(live: Engine) -> None:
+    """
+    T18: a deferred constraint of the host is asked within the batch, so one event fails alone.
+    """
+    live.conn.execute(
+        """
+        create function public.fn_deferred() returns trigger language plpgsql as $$
+        begin
+            if new.subject like 'bad%' then raise exception 'no %', new.subject; end if;
+            return null;
+        end $$;
+        create constraint trigger late after insert on public.event_outbox
+        deferrable initially deferred for each row execute function public.fn_deferred();
+        """
+    )
+    live.set_policy(retry_seconds=HOUR, trip_failures=1000)
+    write_thousand(live, {17})
+    batch = run_batch(live.conn, limit=1001)
+    assert (batch.sent, batch.parked) == (999, 1)
+    assert live.list_parked() == [(Event("bad 17", 2), 1, True)]

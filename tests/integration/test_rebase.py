@@ -17,7 +17,7 @@ from iu_gates.errors import GateError, RefusedError, UsageError
 from iu_gates.model import RebaseResult
 from iu_gates.site import require_home
 from tests.support.databases import Database, Servers
-from tests.support.engine import Engine, open_engine, write, write_bulk
+from tests.support.engine import LAG, Engine, open_engine, write, write_bulk
 from tests.support.moving import (
     assert_each_once_and_in_order,
     list_outbox,
@@ -109,6 +109,8 @@ def test_dump_goes_on_in_a_younger_cluster_and_back(
             # late is in the four that were worked through; 8 - 1 in the window, and 3 behind it.
             assert result is not None
             assert result.carried == {ROUTE: 10}
+            row = conn.execute(LAG).fetchone()
+            assert row == (10,), "what is carried over waits"
             write(conn, "after", 2)
             running = psycopg.connect(copy)
             write(running, "running", 2)

@@ -11,6 +11,7 @@ from psycopg import sql
 from tests.support.databases import Servers, cloned_database
 from tests.support.engine import (
     GATE_KEY,
+    LAG,
     Batch,
     Engine,
     Event,
@@ -279,3 +280,13 @@ def test_worker_needs_no_right_but_its_function(live: Engine) -> None:
         session.execute("update iu_core.iu_outbound_route set enabled = false")
     session.close()
     live.conn.execute("drop role night_shift")
+
+
+def test_lag_counts_what_waits(live: Engine) -> None:
+    """
+    The figure of a route is what its cursor has before it, and 0 once that was delivered.
+    """
+    write(live.conn, "a", 2, 3, 4)
+    assert live.fetch_value(LAG) == 3
+    drain(live.conn)
+    assert live.fetch_value(LAG) == 0

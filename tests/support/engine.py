@@ -97,6 +97,9 @@ def set_hook(engine: Engine, statement: str) -> None:
     )
 
 
+LAG = "select amount from iu_core.fn_iu_worker_figures() where figure = 'lag_events'"
+
+
 @contextmanager
 def in_background(call: Callable[..., Result], *args: Any) -> Iterator[Future[Result]]:
     """Run a call in a thread; give its future. The thread has ended when the block is left."""

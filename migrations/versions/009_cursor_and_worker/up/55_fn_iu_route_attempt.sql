@@ -35,6 +35,8 @@ begin
     -- alone; anything else ends the transaction, to be tried again (T18). The left half first:
     -- what fails there holds later events of its subject in the right.
     begin
+        -- What the host defers to COMMIT would fail the whole batch there, outside of every block.
+        set constraints all immediate;
         return query select t.sent, t.duplicates, v_dead + t.dead, v_parked
                      from fn_iu_route_try(p_route, v_ids) as t;
         if v_behind.has_parked then

@@ -27,7 +27,9 @@ begin
     if (v_here.system_identifier, v_here.database_oid)
        is distinct from (v_cluster, (select d.oid from pg_database as d where d.datname = current_database())) then
         raise exception 'this database is a copy of the one that was installed' using errcode = 'IUG41',
-            detail = format('installed in cluster %s, this is cluster %s', v_here.system_identifier, v_cluster),
+            detail = format('installed in cluster %s, database %s; this is cluster %s, database %s',
+                            v_here.system_identifier, v_here.database_oid, v_cluster,
+                            (select d.oid from pg_database as d where d.datname = current_database())),
             hint = 'iu-gates rebase';
     end if;
     if iu_gates.fn_is_scratch() then

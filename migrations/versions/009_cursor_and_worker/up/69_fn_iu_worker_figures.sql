@@ -16,14 +16,22 @@ as $$
         cross join lateral (
             select count(*) as looked_at, count(*) filter (where e.event_type = r.event_type) as waiting,
                    min(e.captured_at) filter (where e.event_type = r.event_type) as since
-            from (select w.event_type, w.captured_at from iu_event as w
-                  where w.event_id > greatest((r.at).old_seq, (r.at).last_event_id)
-                    and not (pg_visible_in_snapshot(w.xact_id, (r.at).old_snapshot) and w.xact_id <> (r.at).old_xid)
-                  order by w.event_id limit 1000) as e) as n
+            from ((select w.event_type, w.captured_at
+                   from iu_route_carry_over as c
+                   join iu_event as w on w.event_id = c.event_id
+                   where (r.at).is_carry_over and c.route_name = r.route_name
+                     and c.window_stamp = (r.at).new_stamp and c.event_id > (r.at).last_event_id
+                   order by c.event_id limit 1000)
+                  union all
+                  (select w.event_type, w.captured_at from iu_event as w
+                   where w.event_id > greatest((r.at).old_seq, (r.at).last_event_id)
+                     and not (pg_visible_in_snapshot(w.xact_id, (r.at).old_snapshot)
+                              and w.xact_id <> (r.at).old_xid)
+                   order by w.event_id limit 1000)) as e) as n
     )
     select 'captured', null, null, fn_iu_event_seq()::double precision
     union all
-    select 'lag_events', w.route_name, null, case when w.looked_at < 1000 then w.waiting else w.ids end
+    select 'lag_events', w.route_name, null, case when w.looked_at < 1000 then w.waiting else greatest(w.waiting, w.ids) end
     from waiting as w
     union all
     select 'lag_seconds', w.route_name, null,
