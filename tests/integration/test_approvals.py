@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from iu_gates import approvals
+from iu_gates import approvals, plan
 from iu_gates.errors import GateError, RefusedError, UsageError
 from tests.support.databases import Servers
 from tests.support.play import MakeStage, Stage, stages
@@ -46,6 +46,7 @@ def test_what_waits_is_readable(asked: Stage) -> None:
         "gates",
     }
     assert len(pending.digest) == 64
+    assert plan.make_plan(asked.settings).digest == pending.digest
     assert pending.votes == ()
 
 

@@ -83,6 +83,22 @@ def test_who_would_hold_a_step_up_now_is_shown(make_stage: MakeStage) -> None:
     assert [r for r, blockers in steps.items() if blockers] == ["090", "100", "081"]
 
 
+def test_what_each_kind_of_backup_restores_is_said(make_stage: MakeStage) -> None:
+    """
+    A full one takes everybody's writes back; one of our objects holds no row of the host.
+    """
+    stage = make_stage(State.DRY)
+    (full, never) = plan.make_plan(stage.settings).backup
+    assert "the whole database" in full
+    assert "takes back what everybody has written since, the host too" in full
+    assert "a rollback never needs a restore" in never
+    own = stage.with_settings(backup_kind="own-objects")
+    (ours, site, never) = plan.make_plan(own).backup
+    assert "no row of the host" in ours
+    assert "NONE YET: restored, it takes back what everybody has written since" in site
+    assert "a rollback never needs a restore" in never
+
+
 @pytest.mark.parametrize("state", [None, State.DRY, State.LIVE])
 def test_plan_writes_nothing(make_stage: MakeStage, state: State | None) -> None:
     """
