@@ -49,12 +49,11 @@ def rollback(
         db.require_installed(conn)
         site.require_home(conn, settings)
         with site.walk_lock(settings, "rollback"):
-            # What an interrupted drill or rollback had stopped; nobody else walks now.
-            stops.lift_orphans(conn)
             plan = look(conn, settings, target)
             if plan.refusals:
                 raise refusal(plan)
             if not plan.undone:
+                stops.lift_orphans(conn)
                 return RollbackResult(target, (), plan.kept, None)
             return _undo(conn, settings, plan, notify, bar)
 
@@ -68,6 +67,8 @@ def _undo(
 ) -> RollbackResult:
     notify("stops and waits for batches in hand")
     epoch = stops.stop(conn, None, "drill", f"rollback to {plan.target}")
+    # What an interrupted drill or rollback had stopped: nobody else walks now, and this one holds.
+    stops.lift_orphans(conn, own=epoch)
     _require_drained(conn, settings)
     stops.fold(conn)
     try:

@@ -65,13 +65,13 @@ def fold(conn: Conn) -> None:
         conn.execute("select iu_gates.fn_fold_stops()")
 
 
-def lift_orphans(conn: Conn) -> list[int]:
+def lift_orphans(conn: Conn, own: int | None = None) -> list[int]:
     """
-    End every drill in force and return their epochs.
+    End every drill in force but `own`, and return their epochs.
 
     Only for whoever holds the walk's lock: nobody else walks then, so whoever began them is dead.
     """
-    epochs = [s.epoch for s in list_stops(conn) if s.kind == "drill"]
+    epochs = [s.epoch for s in list_stops(conn) if s.kind == "drill" and s.epoch != own]
     for epoch in epochs:
         lift_drill(conn, epoch)
     return epochs
