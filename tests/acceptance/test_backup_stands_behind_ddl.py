@@ -111,6 +111,7 @@ def test_no_first_step_behind_a_spoilt_archive(site: Site) -> None:
     assert site.list_heads() == ["060"]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_no_later_step_without_its_own_backup(site: Site) -> None:
     """

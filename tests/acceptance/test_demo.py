@@ -153,6 +153,7 @@ def test_demo_plays_what_it_is_given(demos: dict[str, Playing], kind: str) -> No
     assert "generated" not in said["history"]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_demo_keeps_its_server_at_live(demos: dict[str, Playing]) -> None:
     """

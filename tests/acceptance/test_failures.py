@@ -99,6 +99,7 @@ def assert_goes_on(site: Site) -> None:
     assert site.list_heads() == ["060"]
 
 
+@pytest.mark.long
 def test_disk_full_in_the_dump(site: Site) -> None:
     """
     A file that cannot grow ends the dump; nothing is left that looks like a backup.
@@ -139,6 +140,7 @@ def test_connection_cut_in_a_step(site: Site) -> None:
     assert_goes_on(site)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_server_killed_in_a_step(own_server: Server, tmp_path: Path) -> None:
     """
@@ -197,6 +199,7 @@ def test_clock_that_jumped_back(site: Site) -> None:
     assert "took " in answer.out
 
 
+@pytest.mark.long
 def test_clock_that_jumped_ahead(site: Site) -> None:
     """
     A backup that ran out between two calls is taken anew before the next step.
@@ -254,6 +257,7 @@ def pooler(site: Site) -> Iterator[str]:
                 path.unlink(missing_ok=True)
 
 
+@pytest.mark.long
 def test_table_in_the_way(site: Site) -> None:
     """
     A table of ours that somebody made by hand stops the step that would make it.
@@ -308,6 +312,7 @@ def test_unknown_revision(site: Site) -> None:
     assert "lane behind" in said
 
 
+@pytest.mark.long
 def test_several_heads(site: Site) -> None:
     """
     Rows of alembic_version that overlap mean what their union means, and a walk goes on.
@@ -322,6 +327,7 @@ def test_several_heads(site: Site) -> None:
     assert_goes_on(site)
 
 
+@pytest.mark.long
 def test_no_session_free(site: Site) -> None:
     """
     A login that may open one session only is told so, and not that there is no server.

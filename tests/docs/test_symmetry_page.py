@@ -114,6 +114,7 @@ def call_hook(hook: dict[str, Any], arguments: list[str]) -> str:
     return shlex.join([*shlex.split(hook["entry"]), *arguments])
 
 
+@pytest.mark.long
 def test_pre_commit_hook(shell: Shell, project: Path) -> None:
     """
     Both forms try what a commit changes: nothing passes, a new fault does not.

@@ -121,7 +121,7 @@ def test_every_server_gets_a_backup_that_reads_back(
     assert made.path.stat().st_size < 100_000
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 @pytest.mark.parametrize("compress", ["none", "gzip:1", "gzip", "9", "0"])
 def test_settings_win(take: Callable[..., Backup], database: Database, compress: str) -> None:
     """

@@ -142,7 +142,7 @@ def test_archive_can_be_restored(
         assert restored.execute("select said from note").fetchall() == [("before",)]
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 def test_facts_and_dump_share_one_snapshot(
     make_backup: Callable[..., Backup], other_conn: psycopg.Connection, database: Database
 ) -> None:

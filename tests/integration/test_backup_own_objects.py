@@ -250,7 +250,7 @@ def restore(backup: Backup, database: Database, *arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 def test_archive_holds_every_definition_and_our_rows_alone(
     make_archive: Callable[[], Backup], stage: Stage
 ) -> None:

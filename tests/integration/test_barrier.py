@@ -105,7 +105,7 @@ def test_worker_that_waited_at_the_barrier_reads_the_switch_after_it(live: Engin
     assert live.count_attempts() == 0
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 @pytest.mark.parametrize("switch", SWITCHES)
 def test_switch_by_hand_waits_for_the_batch_in_hand(live: Engine, switch: str) -> None:
     """
@@ -147,7 +147,7 @@ def test_stop_waits_for_nobody(live: Engine) -> None:
     assert run_batch(live.conn).state == "hold"
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 def test_barrier_names_who_holds_a_batch(live: Engine) -> None:
     """
     P5: after its bound the barrier says no, and who has a batch in hand is named, by pid or gid.
@@ -234,7 +234,7 @@ def test_delivery_does_not_wait_for_the_host_for_ever(live: Engine) -> None:
     assert worker.execute("show lock_timeout").fetchone() == ("0",)
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 def test_stop_is_lifted_by_a_walk_that_saw_it_only(live: Engine) -> None:
     """
     P5, T27: turning the gate on lifts the stops that the walk saw, and raises for a later one.

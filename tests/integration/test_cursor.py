@@ -63,7 +63,7 @@ def test_late_committer_is_attempted(live: Engine) -> None:
     assert_all_delivered(live)
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 def test_running_transaction_above_xmax_is_attempted(live: Engine) -> None:
     """
     T9, P1: a running xid can lie above the snapshot's xmax, and below the worker's own.
@@ -161,7 +161,7 @@ def test_bulk_is_delivered_in_order_over_many_batches(live: Engine) -> None:
     assert live.list_attempted("sent") == live.list_captured()
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 def test_event_of_the_workers_own_transaction_is_attempted(live: Engine) -> None:
     """
     P1, T9: an event that a host trigger on the outbox wrote in the worker's transaction comes too.
@@ -365,7 +365,7 @@ POLL = (
 )
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 def test_batch_costs_the_same_deep_in_one_transactions_history(dry: Engine) -> None:
     """
     P12, T11: a late transaction loaded all history; its last batch touches no more than its first.
@@ -409,7 +409,7 @@ def test_batch_costs_the_same_with_more_history(make_engine: MakeEngine, state: 
     assert engine.count_buffers(other, POLL) < first * 1.5
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 def test_long_transaction_delays_its_own_events_only(live: Engine) -> None:
     """
     P4, T8: 50,000 uncommitted events delay nobody else's, and are stepped over once.

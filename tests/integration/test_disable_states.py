@@ -233,6 +233,7 @@ def test_follow_up_that_fails_is_made_up_for(live: Stage) -> None:
     assert [reason for (reason,) in rows] == ["full", "again"]
 
 
+@pytest.mark.long
 def test_standby_says_so(own_server: Server, tmp_path: Path) -> None:
     """
     On a standby nothing can be written, and nothing is delivered: exit 4, IUG-084.

@@ -76,7 +76,7 @@ def list_left(directory: Path) -> list[str]:
     return sorted(p.name for p in directory.iterdir())
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 def test_export_holds_every_row_and_is_recorded(live: Stage, tmp_path: Path) -> None:
     """
     P7: counts and hashes are those of the rows; file and manifest are private; the ledger knows.
@@ -301,6 +301,7 @@ def test_disk_that_is_full_leaves_nothing(live: Stage, tmp_path: Path) -> None:
     assert "export" not in live.list_kinds()
 
 
+@pytest.mark.long
 def test_export_that_is_killed_leaves_nothing_that_looks_good(live: Stage, tmp_path: Path) -> None:
     """
     P8: killed half-way there is no export of that name, and the same command makes one.

@@ -177,7 +177,7 @@ def test_stop_holds_in_each_cell(shared: Engine, cell: Cell, route: str | None) 
     assert shared.count_attempts() == attempts
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 def test_canary_delivers_one_event_and_holds_the_rest(canary: Engine) -> None:
     """
     T29: 081 delivers one event of a full batch and holds the others; 082 delivers those in order.
@@ -275,7 +275,7 @@ def test_crashed_canary_spends_nothing(canary: Engine) -> None:
     assert canary.list_outbox() == [Event("unit", 2)]
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 def test_dry_evidence_is_consumed_and_not_delivered_later(dry: Engine) -> None:
     """
     P6: events attempted dry before live are done; live delivers the rest of the open window.
@@ -290,7 +290,7 @@ def test_dry_evidence_is_consumed_and_not_delivered_later(dry: Engine) -> None:
     assert dry.list_outbox() == [Event("unit", n) for n in range(4, 8)]
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 def test_dry_after_live_holds_and_live_delivers_what_was_held(live: Engine) -> None:
     """
     T29: dry after live evaluates each event once; live again delivers what was held, in order.

@@ -80,7 +80,7 @@ def count_history(stage: Stage) -> dict[str, int]:
     return {n: stage.fetch_value(f"select count(*) from iu_core.{n}") for n in HISTORY}
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 def test_purge_removes_what_was_exported_and_the_ledger_keeps_the_record(
     kept: Stage, tmp_path: Path
 ) -> None:

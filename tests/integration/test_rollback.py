@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import psycopg
 import pytest
@@ -17,6 +17,12 @@ from tests.support.engine import GATE_KEY, run_batch
 from tests.support.play import MakeStage, Stage, stages
 from tests.support.walk import State
 
+IN_SHORT: Final = (State.RELAXED, State.LIVE, "disabled")
+BEGINS: Final = [
+    pytest.param(state, marks=() if state in IN_SHORT else pytest.mark.long)
+    for state in (*State, "disabled")
+]
+
 
 @pytest.fixture
 def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
@@ -25,7 +31,7 @@ def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeSta
         yield make
 
 
-@pytest.mark.parametrize("begin", [*State, "disabled"])
+@pytest.mark.parametrize("begin", BEGINS)
 @pytest.mark.parametrize("target", lanes.TARGETS)
 def test_target_is_what_alembic_undoes(
     make_stage: MakeStage, target: str, begin: State | str

@@ -37,7 +37,7 @@ FAULTS = {
 }
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 def test_seam_raises_before_090(dry: Engine) -> None:
     """
     Before 090 the seam raises, named for what is missing, whoever calls it.
@@ -64,7 +64,7 @@ def test_outbox_row_is_a_cloud_event(live: Engine) -> None:
     assert payload["data"] == {"unit": "a:unit", "version_seq": 2}
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 def test_known_key_with_the_same_content_is_a_duplicate(live: Engine) -> None:
     """
     P2, T16: an event that the target has already is not delivered again; the rest goes through.
@@ -82,7 +82,7 @@ def test_known_key_with_the_same_content_is_a_duplicate(live: Engine) -> None:
     assert live.list_attempted("duplicate") == [Event("known", 2)]
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 def test_known_key_with_other_content_is_a_collision(live: Engine) -> None:
     """
     T17: a foreign row under our key is a dead letter "key collision"; the rest goes through.

@@ -1317,7 +1317,7 @@ def test_difference_reads_well() -> None:
 # ---------------------------------------------------------------- rows
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 def test_rows_count_and_their_order_does_not(empty_conn: Conn) -> None:
     """
     The same rows in another order, in other columns' order, have the same digest.

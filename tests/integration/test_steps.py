@@ -398,7 +398,7 @@ def test_statement_that_runs_out_of_time_has_an_error_of_its_own(make_stage: Mak
 
 
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("revision", ["060", "090"])
+@pytest.mark.parametrize("revision", [pytest.param("060", marks=pytest.mark.long), "090"])
 def test_what_changed_since_the_look_stops_the_step(
     make_stage: MakeStage, revision: str, change: str
 ) -> None:

@@ -109,9 +109,9 @@ def _pairs(one: Run, other: Run) -> list[tuple[Result, Result]]:
     ("name", "text"),
     [
         ("helper.py", "WORD = 'y'\n"),
-        ("sql/b.sql", "create table b (id bigint)"),
+        pytest.param("sql/b.sql", "create table b (id bigint)", marks=pytest.mark.long),
         ("migrations/versions/b.py", None),
-        ("migrations/env.py", None),
+        pytest.param("migrations/env.py", None, marks=pytest.mark.long),
         ("migrations/beside.txt", "now something might"),
     ],
 )

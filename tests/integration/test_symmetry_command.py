@@ -54,6 +54,7 @@ def command(servers: Servers, major: int, project: Path) -> Command:
     return run
 
 
+@pytest.mark.long
 def test_page_files_and_baseline(command: Command, project: Path) -> None:
     """
     A fault is exit 3 with its line; written to a baseline it is known, and mended it is fixed.
@@ -76,6 +77,7 @@ def test_page_files_and_baseline(command: Command, project: Path) -> None:
     assert "to be taken out of the baseline: base ← heads, left" in mended.out
 
 
+@pytest.mark.long
 def test_since_tries_what_git_says_has_changed(
     command: Command, project: Path, servers: Servers, major: int
 ) -> None:
@@ -157,6 +159,7 @@ raise RuntimeError(url + " " + os.environ["PGPASSWORD"])
 """
 
 
+@pytest.mark.long
 def test_password_is_in_nothing_that_is_said(
     servers: Servers, major: int, project: Path, command: Command
 ) -> None:

@@ -77,7 +77,14 @@ def attempt(empty_database: Database, project: Project) -> Try:
 
 
 @pytest.mark.parametrize(
-    "options", [("-Fc",), ("-Fd",), ("-Ft",), ("-Fp",), ("-Fc", "--compress=gzip:1")]
+    "options",
+    [
+        ("-Fc",),
+        pytest.param(("-Fd",), marks=pytest.mark.long),
+        pytest.param(("-Ft",), marks=pytest.mark.long),
+        ("-Fp",),
+        pytest.param(("-Fc", "--compress=gzip:1"), marks=pytest.mark.long),
+    ],
 )
 def test_what_comes_after_the_backup_is_tried_on_its_rows(
     dump: Dump, attempt: Try, options: tuple[str, ...]
@@ -99,7 +106,7 @@ def test_what_comes_after_the_backup_is_tried_on_its_rows(
     assert seen.walk.outcome == "symmetric", "it goes through what the backup held, to base"
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 def test_newest_tools_restore_into_any_server(
     dump: Dump, attempt: Try, empty_database: Database
 ) -> None:

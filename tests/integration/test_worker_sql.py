@@ -32,7 +32,7 @@ def lock_outbox(engine: Engine) -> psycopg.Connection:
     return session
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 def test_killed_batch_leaves_nothing(live: Engine) -> None:
     """
     P2, P8: a batch whose backend dies has delivered nothing; the next run delivers once.
@@ -72,7 +72,7 @@ def test_client_that_dies_after_the_batch_has_delivered_once(live: Engine) -> No
     assert live.count_attempts() == 10
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 def test_second_worker_stands_by_and_takes_over(live: Engine) -> None:
     """
     P2: of two workers one works, the other says "standby", and goes on where the first ended.

@@ -126,6 +126,7 @@ def test_a_part_of_the_way_is_taken_over(
     assert drift.list_names(conn) == ()
 
 
+@pytest.mark.long
 @pytest.mark.long_on_each_major
 def test_each_difference_is_named_and_mended(
     host_database: Database, settings: Settings, conn: psycopg.Connection

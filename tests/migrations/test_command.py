@@ -227,7 +227,7 @@ def test_sql_of_the_walk_is_sql() -> None:
     assert "CreateFunctionStmt" in kinds
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 @pytest.mark.parametrize("options", [["-v", "ON_ERROR_STOP=1"], []], ids=["stops", "goes on"])
 def test_sql_of_the_walk_stops_at_the_guard(host_database: Database, options: list[str]) -> None:
     """

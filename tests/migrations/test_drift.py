@@ -180,7 +180,7 @@ def mend(engine: Engine) -> list[str]:
     return list(drift.list_names(engine.conn))
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 @pytest.mark.usefixtures("intruder")
 def test_each_change_by_hand_is_named_and_mended(engine: Engine) -> None:
     """

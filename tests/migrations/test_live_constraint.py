@@ -178,7 +178,7 @@ def test_forged_times_are_refused(
     assert fetch_route(relaxed) == (True, True)
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 @pytest.mark.parametrize(
     "change",
     [
@@ -296,7 +296,7 @@ def test_approval_has_to_be_used_in_time_and_no_longer(outlived: Engine) -> None
     assert refused.value.diag.constraint_name == CHECK
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 def test_dump_of_a_live_database_restores(outlived: Engine) -> None:
     """
     T35, P9: the constraints look at stamped times, so a dump loads when the approval is long over.

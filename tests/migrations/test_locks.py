@@ -85,7 +85,7 @@ def declared(revision: str, direction: Direction) -> set[tuple[str, str]]:
     }
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 def test_steps_lock_what_is_declared_and_rewrite_nothing(host_database: Database) -> None:
     """
     T38: up and down, each step takes the table locks and the barrier that `locks` declares.

@@ -55,6 +55,7 @@ def test_lanes_walk_under_odd_names(odd_url: str) -> None:
         assert row[0] > 50
 
 
+@pytest.mark.long
 def test_event_is_delivered_under_odd_names(odd_url: str) -> None:
     """
     The plain command, with names from the environment, from nothing to a delivered event.

@@ -49,7 +49,7 @@ def fetch_switches(conninfo: str) -> Any:
         ).fetchone()
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 def test_each_step_down_restores_what_was_before_its_step_up(host_database: Database) -> None:
     """
     P11: catalog and switches are the same after up and down, and the same after a second up.
@@ -136,7 +136,7 @@ def digest_history(engine: Engine) -> dict[str, Any]:
     return {name: found[f"iu_core.{name}"] for name in HISTORY}
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 def test_each_step_is_symmetric_with_history_too(lived: Engine) -> None:
     """
     P7, P11: with history, each step from live down to 009 and up again is symmetric too.
@@ -156,7 +156,7 @@ def test_each_step_is_symmetric_with_history_too(lived: Engine) -> None:
         assert digest_history(lived) == kept, up
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 @pytest.mark.parametrize("target", ["base", "008"])
 def test_downgrade_that_would_lose_history_changes_nothing(lived: Engine, target: str) -> None:
     """
