@@ -87,7 +87,7 @@ def list_applied(conn: Conn) -> tuple[str, ...]:
             ident="IUG-044",
             found=", ".join(sorted(unknown)),
             wanted=f"one of {', '.join(BY_NAME)}",
-            next_command="git pull && pip install --upgrade .",
+            next_command="git pull && pip install --upgrade ./",
         )
     return list_with_needs(heads)
 

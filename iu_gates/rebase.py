@@ -121,7 +121,7 @@ def _nothing_to_rebase(conn: Conn, settings: Settings) -> GateError:
         " there is no history, and the ledger goes with its schema"
         if is_foreign
         else "",
-        next_command=f"psql -c 'drop schema if exists iu_gates, {ours} cascade'"
+        next_command=f"drop schema if exists iu_gates, {ours} cascade"
         if is_foreign
         else "iu-gates advance",
     )

@@ -36,6 +36,7 @@ from tests.support.databases import (
 )
 from tests.support.majors import DEMANDED, list_majors, newest_major
 
+ROOMY_BYTES = 8 << 30
 EVERYTHING = bool(os.environ.get("IU_GATES_TEST_ALL"))
 
 hypothesis.settings.register_profile(
@@ -88,7 +89,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
     """Give the session's servers, in a directory that the server's account can pass."""
-    directory = Path(tempfile.mkdtemp(prefix="iu-gates-test-"))
+    directory = Path(tempfile.mkdtemp(prefix="iu-gates-test-", dir=_find_memory()))
     directory.chmod(0o711)
     running = Servers(directory)
     try:
@@ -96,6 +97,16 @@ def servers() -> Iterator[Servers]:
     finally:
         running.close()
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _find_memory() -> str | None:
+    """Return a file system in memory with room to spare, if there is one: copies are many."""
+    memory = Path("/dev/shm")  # noqa: S108  mkdtemp makes a directory of its own in it
+    try:
+        is_roomy = shutil.disk_usage(memory).free > ROOMY_BYTES and os.access(memory, os.W_OK)
+    except OSError:
+        return None
+    return str(memory) if is_roomy else None
 
 
 @pytest.fixture

@@ -201,7 +201,7 @@ STATES: Final[dict[str, Any]] = {
     "a half-done rollback": half_back,
     "a copy": copied,
 }
-IN_SHORT: Final = ("live with drift", "workers in hand")
+IN_SHORT: Final = ("workers in hand",)
 NIGHTS: Final = [
     pytest.param(state, marks=() if state in IN_SHORT else pytest.mark.long) for state in STATES
 ]

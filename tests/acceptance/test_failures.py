@@ -128,6 +128,7 @@ def test_lock_held_by_somebody(site: Site) -> None:
     assert_goes_on(site)
 
 
+@pytest.mark.long
 def test_connection_cut_in_a_step(site: Site) -> None:
     """
     A session that is ended in the middle of a step takes the step back with it.

@@ -69,7 +69,11 @@ def test_bytes_and_estimate_are_shown_while_a_backup_is_taken(
     assert "KiB" in seen or "MiB" in seen
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize(
+    "command",
+    [COMMANDS[0], *(pytest.param(c, marks=pytest.mark.long) for c in COMMANDS[1:])],
+    ids=" ".join,
+)
 def test_json_is_silent(stage: Stage, tmp_path: Path, command: tuple[str, ...]) -> None:
     """
     With --json nothing is written but the one object on stdout, on a terminal neither.

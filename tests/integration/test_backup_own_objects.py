@@ -272,7 +272,7 @@ def test_archive_holds_every_definition_and_our_rows_alone(
     assert "unit_version_id_seq', " not in text
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 def test_our_objects_come_back_beside_the_hosts(
     make_archive: Callable[[], Backup], stage: Stage, empty_database: Database, tmp_path: Path
 ) -> None:

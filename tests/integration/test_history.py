@@ -101,7 +101,7 @@ def test_export_holds_every_row_and_is_recorded(live: Stage, tmp_path: Path) -> 
     assert made.manifest.ledger["seq"] == ledger.read_head(live.conn)[0] - 1
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 def test_lines_read_back_into_the_same_rows(live: Stage, tmp_path: Path) -> None:
     """
     Every type round-trips: bigint beyond 2^53, xid8, microseconds, numbers in jsonb, any text.

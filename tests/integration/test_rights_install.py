@@ -215,6 +215,7 @@ def test_bootstrap_by_a_dba_takes_over(make_site: MakeSite) -> None:
     assert set(actors) == {("app",), ("postgres",)}
 
 
+@pytest.mark.long
 def test_a_grant_too_many_stays_drift(make_site: MakeSite) -> None:
     """
     What `fn_record_rights` records is what the groups should have: nothing is laundered.

@@ -201,7 +201,13 @@ def look(conn: sa.Connection) -> Snapshot:
     return snapshot(raw)
 
 
-@pytest.mark.parametrize("cases", [LEFT, CHANGED], ids=["left behind", "changed"])
+@pytest.mark.parametrize(
+    "cases",
+    [
+        pytest.param(LEFT, marks=pytest.mark.long, id="left behind"),
+        pytest.param(CHANGED, id="changed"),
+    ],
+)
 @pytest.mark.parametrize("schema", [pytest.param("public", marks=pytest.mark.long), SCHEMA])
 def test_line_for_downgrade_leads_back(
     engine: sa.Engine, schema: str, cases: dict[str, tuple[str, str]]

@@ -180,7 +180,7 @@ def test_owner_puts_in_what_follows_or_nothing(engine: Engine) -> None:
     assert verify(engine) == []
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 @pytest.mark.parametrize("way", ["whole", "data only"])
 def test_ledger_is_restored(
     engine: Engine, empty_database: Database, tmp_path: Path, way: str

@@ -34,7 +34,7 @@ def odd_url(empty_database: Database) -> Iterator[str]:
             conn.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 def test_lanes_walk_under_odd_names(odd_url: str) -> None:
     """
     P11: quotes, spaces and percent signs in every name: to live and back to base, symmetric.
