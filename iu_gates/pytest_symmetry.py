@@ -20,6 +20,7 @@ import fcntl
 import os
 import pickle
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -67,9 +68,10 @@ class Revisions(pytest.Collector):
         from iu_gates.symmetry.copies import making  # noqa: PLC0415  see above
         from iu_gates.symmetry.project import Runner  # noqa: PLC0415
 
-        options = read_options(self.config)
-        with making(options.conninfo) as copies, Runner(options.project) as runner:
-            listing = runner.list_revisions(copies.make())
+        with _told_by_pytest():
+            options = read_options(self.config)
+            with making(options.conninfo) as copies, Runner(options.project) as runner:
+                listing = runner.list_revisions(copies.make())
         for revision in listing.revisions:
             yield RevisionItem.from_parent(self, name=revision.name)
         yield RevisionItem.from_parent(self, name=WALK)
@@ -91,7 +93,7 @@ class RevisionItem(pytest.Item):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Show the findings, without a traceback through this file."""
-        if isinstance(excinfo.value, AsymmetryError):
+        if isinstance(excinfo.value, AsymmetryError | pytest.UsageError):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
@@ -115,10 +117,8 @@ class RevisionItem(pytest.Item):
 
 def _try_once(config: pytest.Config) -> Report:
     """Try the revisions; of several processes of pytest-xdist the first does it for all."""
-    from iu_gates.symmetry.check import check  # noqa: PLC0415  see above
-
     if not hasattr(config, "workerinput"):
-        return check(read_options(config))
+        return _try(config)
     # The folder that the workers of one run share; private, and removed by pytest.
     folder: Path = config._tmp_path_factory.getbasetemp().parent  # type: ignore[attr-defined]  # noqa: SLF001
     with (folder / "iu-gates-symmetry").open("a+b") as file:
@@ -126,9 +126,30 @@ def _try_once(config: pytest.Config) -> Report:
         file.seek(0)
         if written := file.read():
             return pickle.loads(written)  # type: ignore[no-any-return]  # noqa: S301  our own
-        report = check(read_options(config))
+        report = _try(config)
         file.write(pickle.dumps(report))
         return report
+
+
+def _try(config: pytest.Config) -> Report:
+    from iu_gates.symmetry.check import check  # noqa: PLC0415  see above
+
+    with _told_by_pytest():
+        return check(read_options(config))
+
+
+@contextmanager
+def _told_by_pytest() -> Iterator[None]:
+    """Raise our errors, which are about settings here, as pytest's own for that."""
+    from iu_gates.errors import IuGatesError  # noqa: PLC0415  see above
+
+    try:
+        yield
+    except IuGatesError as error:
+        said = [f"{error.ident} {error.summary}"]
+        said += [f"found: {error.found}"] if error.found else []
+        said += [f"next: {error.next_command}"] if error.next_command else []
+        raise pytest.UsageError("; ".join(said)) from error
 
 
 class AsymmetryError(Exception):
@@ -136,10 +157,10 @@ class AsymmetryError(Exception):
 
 
 def read_options(config: pytest.Config) -> Any:
-    """Return what the options and the ini file say; raises pytest's UsageError."""
+    """Return what the options and the ini file say."""
     from iu_gates import config as settings  # noqa: PLC0415  see above
     from iu_gates import db  # noqa: PLC0415
-    from iu_gates.errors import IuGatesError  # noqa: PLC0415
+    from iu_gates.errors import UsageError  # noqa: PLC0415
     from iu_gates.symmetry import check  # noqa: PLC0415
     from iu_gates.symmetry.project import Project  # noqa: PLC0415
     from iu_gates.symmetry.trial import Plan  # noqa: PLC0415
@@ -153,16 +174,19 @@ def read_options(config: pytest.Config) -> Any:
     url = read("database_url") or os.environ.get("IU_GATES_DATABASE_URL")
     file = root / (read("config") or "alembic.ini")
     setup, baseline = read("setup_sql"), read("baseline")
+    conninfo = db.resolve_url(settings.load(url, cwd=root))
+    project = Project(
+        check.find_config(file),
+        folder=root,
+        url_variables=("DATABASE_URL", *config.getini("symmetry_url_variable")),
+    )
     try:
-        conninfo = db.resolve_url(settings.load(url, cwd=root))
-        project = Project(
-            check.find_config(file),
-            folder=root,
-            url_variables=("DATABASE_URL", *config.getini("symmetry_url_variable")),
-        )
-    except IuGatesError as error:
-        raise pytest.UsageError(
-            f"{error.ident} {error.summary}; next: {error.next_command}"
+        setup_sql = (root / setup).read_text("utf-8") if setup else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f'cannot read "{setup}": {error}',
+            ident="IUG-089",
+            next_command="iu-gates symmetry --help",
         ) from error
-    plan = Plan(setup_sql=(root / setup).read_text("utf-8") if setup else "", jobs=2)
+    plan = Plan(setup_sql=setup_sql, jobs=2)
     return check.Options(conninfo, project, plan, baseline=root / baseline if baseline else None)

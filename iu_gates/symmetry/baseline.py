@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -53,10 +53,17 @@ class Baseline:
             return None
         return entry
 
-    def fixed(self, results: Iterable[Result]) -> tuple[str, ...]:
-        """Return the revisions that were tried and whose entries are not needed: they pass."""
+    def fixed(self, results: Iterable[Result], names: Collection[str] = ()) -> tuple[str, ...]:
+        """
+        Return the revisions whose entries are not needed: they were tried and pass, or are gone.
+
+        Args:
+            results: Of the run.
+            names: All revisions that the project has; nothing is gone if that is not known.
+        """
         seen = {r.revision.name: r for r in results}
-        return tuple(n for n in self.entries if n in seen and seen[n].passed)
+        gone = {n for n, e in self.entries.items() if e.sha256 and names and n not in names}
+        return tuple(n for n in self.entries if n in gone or (n in seen and seen[n].passed))
 
 
 def read(path: Path) -> Baseline:
@@ -119,7 +126,9 @@ def findings(result: Result) -> tuple[str, ...]:
     said = [str(d).splitlines()[0] for d in result.differences]
     said += [f"rows of {r.table}" for r in result.rows]
     if result.failure is not None:
-        said.append(f"{result.failure.kind} {result.failure.sqlstate}".strip())
+        # The walk has no text of its own to hold for: where it broke off is part of the fault.
+        where = "" if result.revision.path.name else result.why
+        said.append(" ".join(filter(None, (result.failure.kind, result.failure.sqlstate, where))))
     return tuple(said)
 
 

@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -106,6 +107,12 @@ class Chain:
         self._links = [digest(ground)]
         self._texts = {r.name: _hash_file(r.path) for r in revisions}
         self._inputs = Inputs(project, frozenset(r.path for r in revisions))
+
+    def fork(self) -> Chain:
+        """Return another one that goes on from here."""
+        other = copy(self)
+        other._links = list(self._links)  # noqa: SLF001  its own
+        return other
 
     def add(self, revision: Revision) -> None:
         """Go on to the next revision of the trunk."""

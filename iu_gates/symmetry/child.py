@@ -11,6 +11,10 @@ step, and is killed where a revision hangs.
     {"do": "list", "database": {…}}                       the revisions
     {"do": "up"|"down", "revision": R, "database": {…}}   one step, on that database
 
+With ``"stays": true`` a step is committed and answered while ``env.py`` still runs, and the next
+one goes in the same run and session of it, as those of ``alembic upgrade`` do, if it is in the same
+direction and database. Where the transaction is not Alembic's to commit, each has its own run.
+
 An ``env.py`` may take its URL from anywhere: the ini file, the environment, settings, ``-x``.
 Where a connection is made, by SQLAlchemy (`do_connect`, its own event for this) or by a driver
 itself, the address is replaced by that of the database asked for, so a step cannot reach another
@@ -110,27 +114,64 @@ class Target:
         self.engines.clear()
 
 
+class Caller:
+    """Who asks: one request at a time, and one answer to each."""
+
+    def __init__(self) -> None:
+        self._answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        self._next: Request | None = None
+        self._is_owed = False
+        self._process = os.getpid()
+        os.dup2(2, 1)
+
+    def ask(self) -> Request | None:
+        """Return the next request, without taking it; None at the end."""
+        if self._next is None:
+            line = sys.stdin.readline()
+            self._next = json.loads(line) if line else None
+        return self._next
+
+    def take(self) -> Request:
+        """Take the request that was asked for."""
+        assert self._next is not None  # noqa: S101  it was looked at before
+        request, self._next = self._next, None
+        self._is_owed = True
+        return request
+
+    def say(self, line: str) -> None:
+        """Write one line."""
+        self._answers.write(line + "\n")
+        self._answers.flush()
+
+    def leave_fork(self) -> None:
+        """End a fork that a revision made, and left to itself."""
+        if os.getpid() != self._process:
+            os._exit(0)
+
+    def answer(self, answer: Mapping[str, Any]) -> None:
+        """Answer the request that was taken, unless that is done."""
+        self.leave_fork()
+        if self._is_owed:
+            self._is_owed = False
+            self.say(json.dumps(answer))
+
+
 def serve(options: Options) -> None:
     """Answer requests until stdin ends."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
+    caller = Caller()
     target = Target()
     listen(target)
-    project = Ways(options, target)
-    process = os.getpid()
-    answers.write("ready\n")
-    answers.flush()
-    for line in sys.stdin:
+    project = Ways(options, target, caller)
+    caller.say("ready")
+    while caller.ask() is not None:
         try:
-            answer = {"ok": True, **handle(json.loads(line), target, project)}
+            answer = {"ok": True, **handle(caller.take(), target, project)}
         except BaseException as error:  # noqa: BLE001  the project's, and it is what we report
             answer = {"ok": False, **describe(error)}
         finally:
-            if os.getpid() != process:
-                os._exit(0)  # a fork that a revision made, and left to itself
+            caller.leave_fork()
             target.release()
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+        caller.answer(answer)
 
 
 def listen(target: Target) -> None:
@@ -192,9 +233,10 @@ def look(project: Ways, request: Request) -> dict[str, Any]:
 class Ways:
     """How the project wants to be run; the first way that succeeds is kept."""
 
-    def __init__(self, options: Options, target: Target) -> None:
+    def __init__(self, options: Options, target: Target, caller: Caller) -> None:
         self.options = options
         self.target = target
+        self.caller = caller
         self.was_asked = False
         self.ways: tuple[Way, ...] = (run_plain_env,) if options["plain_env"] else WAYS
 
@@ -262,10 +304,9 @@ class Ways:
         first: Exception | None = None
         self.was_asked = False
 
-        def ask(heads: Any, context: Any) -> list[Any]:
+        def ask(heads: Any, context: Any) -> Any:
             self.was_asked = True
-            steps: list[Any] = find_steps(heads, context)
-            return steps
+            return find_steps(heads, context)
 
         for way in self.ways:
             try:
@@ -381,29 +422,54 @@ def list_revisions(script: Any) -> list[dict[str, Any]]:
 
 
 def walk(project: Ways, request: Request) -> dict[str, Any]:
-    """Go one step, through the project's ``env.py``; report where its version table is."""
-    from alembic.runtime.migration import MigrationStep  # noqa: PLC0415
-    from alembic.util import load_python_file  # noqa: PLC0415
-
+    """Go one step or more, through the project's ``env.py``; report where its version table is."""
     seen: dict[str, Any] = {}
-    is_up = request["do"] == "up"
 
-    def find_steps(_heads: Any, context: Any) -> list[Any]:
-        script = project.script
+    def find_steps(_heads: Any, context: Any) -> Iterator[Any]:
         if seen:
-            return []  # an env.py for several databases, all of which are this one
+            return  # an env.py for several databases, all of which are this one
         seen.update(describe_home(context))
-        revision = script.get_revision(request["revision"])
-        # As a new process would have it: a module may keep what its upgrade() made.
-        revision.module = load_python_file(*os.path.split(revision.path))
-        make = MigrationStep.upgrade_from_script if is_up else MigrationStep.downgrade_from_script
-        return [make(script.revision_map, revision)]
+        each: Request | None = request
+        while each is not None:
+            yield make_step(project.script, each)
+            each = follow(project.caller, context, each, seen) if each.get("stays") else None
 
     project.run_env(request, find_steps, destination_rev=request["revision"])
     if not seen:
         message = "env.py ran no migrations"
         raise ElsewhereError(message)
     return seen
+
+
+def make_step(script: Any, request: Request) -> Any:
+    """Return Alembic's step."""
+    from alembic.runtime.migration import MigrationStep  # noqa: PLC0415
+    from alembic.util import load_python_file  # noqa: PLC0415
+
+    revision = script.get_revision(request["revision"])
+    # As a new process would have it: a module may keep what its upgrade() made.
+    revision.module = load_python_file(*os.path.split(revision.path))
+    if request["do"] == "up":
+        return MigrationStep.upgrade_from_script(script.revision_map, revision)
+    return MigrationStep.downgrade_from_script(script.revision_map, revision)
+
+
+def follow(
+    caller: Caller, context: Any, request: Request, home: Mapping[str, Any]
+) -> Request | None:
+    """Commit a step and answer; return the request that goes on from it, if it is one of those."""
+    caller.leave_fork()
+    connection = context.connection
+    if connection.in_transaction() and getattr(context, "_transaction", None) is None:
+        return None  # env.py began it, and commits it
+    with context.autocommit_block():
+        pass  # it begins with a commit
+    caller.answer({"ok": True, **home})
+    to_come = caller.ask()
+    goes_on = to_come is not None and all(
+        to_come.get(name) == request[name] for name in ("do", "database")
+    )
+    return caller.take() if goes_on else None
 
 
 def run_env(way: Way, config: Any, script: Any, find_steps: Any, **options: Any) -> None:
@@ -461,7 +527,6 @@ def describe(error: BaseException) -> dict[str, Any]:
         "detail": getattr(diag, "message_detail", None) or "",
         "is_refusal": by_design,
         "at": f"{Path(where[-1].filename).name}:{where[-1].lineno}" if where else "",
-        "frames": [f"{f.filename}:{f.lineno}" for f in where][-12:],
     }
 
 

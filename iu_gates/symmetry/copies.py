@@ -15,7 +15,7 @@ import itertools
 import re
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import Any, Final
 
@@ -123,6 +123,12 @@ class Copies:
                 self._drop(conn, name)
         return found
 
+    @contextmanager
+    def session(self) -> Iterator[psycopg.Connection[Any]]:
+        """Give the session of this run, to one thread at a time."""
+        with self._lock:
+            yield self._keep()
+
     def connect(self) -> psycopg.Connection[Any]:
         """Return a session in the database that the server was named with."""
         try:
@@ -137,7 +143,7 @@ class Copies:
                 next_command="iu-gates symmetry --database-url embedded",
             ) from error
 
-    def _keep(self) -> None:
+    def _keep(self) -> psycopg.Connection[Any]:
         """Hold the lock of this run; take it anew where the session that held it was ended."""
         if self._keeper is not None:
             try:
@@ -145,10 +151,11 @@ class Copies:
             except psycopg.OperationalError:
                 self._keeper.close()
             else:
-                return
+                return self._keeper
         self._keeper = self.connect()
         self._keeper.execute("set idle_session_timeout = 0")
         self._keeper.execute("select pg_advisory_lock(%s, %s)", (LOCKS, _key(self._run)))
+        return self._keeper
 
     def _drop(self, conn: psycopg.Connection[Any], name: str) -> None:
         try:
@@ -194,18 +201,23 @@ def name_of(conninfo: str) -> str:
     return str(psycopg.conninfo.conninfo_to_dict(conninfo)["dbname"])
 
 
-def end_sessions(conn: psycopg.Connection[Any], database: str) -> None:
+def end_sessions(conn: psycopg.Connection[Any], database: str, spared: Iterable[int] = ()) -> None:
     """
     End the sessions in a database of ours: it cannot be copied with one in it.
 
     Those of other roles only as a superuser. Autovacuum makes room by itself.
+
+    Args:
+        conn: To another database.
+        database: Its name.
+        spared: Processes of sessions that may stay.
     """
     conn.execute(
         "select pg_terminate_backend(a.pid, 5000)"
         " from pg_stat_activity as a join pg_roles as r on r.rolname = current_user"
         " where a.datname = %s and a.backend_type = 'client backend'"
-        " and (r.rolsuper or a.usesysid = r.oid)",
-        (database,),
+        " and (r.rolsuper or a.usesysid = r.oid) and a.pid <> all (%s::int[])",
+        (database, list(spared)),
     )
 
 

@@ -55,7 +55,7 @@ class Report:
     @property
     def fixed(self) -> tuple[str, ...]:
         """Entries of the baseline that are not needed any more."""
-        return self.baseline.fixed(self.results())
+        return self.baseline.fixed(self.results(), self.run.names)
 
     def path(self, result: Result) -> str:
         """Return the revision's file, relative where it can be; "" for the walk."""

@@ -57,7 +57,7 @@ def collect(
         "plain env": project.plain_env,
         "migrations": [
             _hash_files(home, _list_beside(home, {r.path for r in revisions}))
-            for home in sorted({_find_home(r.path.parent) for r in revisions})
+            for home in _list_homes(revisions)
         ],
         **options,
     }
@@ -96,8 +96,18 @@ def _list_code() -> Iterator[Path]:
     return (path for path in HERE.rglob("*") if path.suffix in (".py", ".sql"))
 
 
+def list_beside(revisions: Sequence[Revision]) -> Iterator[Path]:
+    """Yield the files of the migrations folders that are no revisions: SQL, helpers, data."""
+    paths = {r.path for r in revisions}
+    for home in _list_homes(revisions):
+        yield from _list_beside(home, paths)
+
+
+def _list_homes(revisions: Sequence[Revision]) -> list[Path]:
+    return sorted({_find_home(r.path.parent) for r in revisions})
+
+
 def _list_beside(folder: Path, revisions: set[Path]) -> Iterator[Path]:
-    """Yield the files of a migrations folder that are no revisions: SQL, helpers, data."""
     for path in folder.rglob("*"):
         parts = path.relative_to(folder).parts
         hidden = any(p in NOT_OURS or p.startswith(".") for p in parts)

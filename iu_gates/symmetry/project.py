@@ -210,14 +210,26 @@ class Runner:
         written = os.pread(self._read.fileno(), os.fstat(self._read.fileno()).st_size, 0)
         return frozenset(written.decode("utf-8", "surrogateescape").splitlines())
 
-    def step(self, direction: str, revision: str, conninfo: str) -> Home | Failure:
-        """Go one step on a database; `direction` is "up" or "down"."""
-        answer = self._request(direction, revision, conninfo)
+    def step(
+        self, direction: str, revision: str, conninfo: str, *, stays: bool = False
+    ) -> Home | Failure:
+        """
+        Go one step on a database.
+
+        Args:
+            direction: "up" or "down".
+            revision: Its name.
+            conninfo: Of the database.
+            stays: ``env.py`` may go on running, and take the next step too if it is of this kind.
+        """
+        answer = self._request(direction, revision, conninfo, stays=stays)
         return answer if isinstance(answer, Failure) else _home(answer)
 
-    def _request(self, what: str, revision: str, conninfo: str) -> dict[str, Any] | Failure:
+    def _request(
+        self, what: str, revision: str, conninfo: str, *, stays: bool = False
+    ) -> dict[str, Any] | Failure:
         address = {k: str(v) for k, v in conninfo_to_dict(conninfo).items() if v is not None}
-        request = {"do": what, "revision": revision, "database": address}
+        request = {"do": what, "revision": revision, "database": address, "stays": stays}
         return self._ask(request, self._project.step_seconds, address.get("password", ""))
 
     def _ask(

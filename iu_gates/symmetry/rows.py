@@ -5,11 +5,13 @@ What is in the tables, as a number and a digest each.
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import tuple_row
 
 from iu_gates.symmetry.snapshot import settled
 
@@ -50,19 +52,34 @@ def row_digests(
     """
     with settled(conn, exclude_schemas) as cursor:
         tables = cursor.execute(COLUMNS.read_bytes()).fetchall()
-        return {
-            identity: _digest(cursor, schema, name, columns)
-            for identity, schema, name, columns in tables
-        }
+        found = {identity: _digest((0, 0, ("0",) * len(c)), c) for identity, _, _, c, _ in tables}
+        with conn.pipeline():  # they are many, and each is soon answered
+            asked = [
+                (identity, columns, _ask(conn, schema, name, columns))
+                for identity, schema, name, columns, is_empty in tables
+                if not is_empty
+            ]
+            for identity, columns, answer in asked:
+                found[identity] = _digest(answer.fetchall()[0], columns)
+        return found
 
 
-def _digest(
-    cursor: psycopg.Cursor[tuple[Any, ...]], schema: str, name: str, columns: list[str]
-) -> RowDigest:
+def _ask(
+    conn: psycopg.Connection[Any], schema: str, name: str, columns: list[str]
+) -> psycopg.Cursor[tuple[Any, ...]]:
+    query = _query(schema, name, tuple(columns), conn.info.encoding)
+    return conn.cursor(row_factory=tuple_row).execute(query, prepare=False)
+
+
+@lru_cache(4096)
+def _query(schema: str, name: str, columns: tuple[str, ...], encoding: str) -> bytes:
     query = DIGEST.format(
         table=sql.Identifier(schema, name),
         columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
         each=sql.SQL(", ").join(EACH.format(column=sql.Identifier(c)) for c in columns),
     )
-    (row,) = cursor.execute(query)
+    return query.as_string().encode(encoding)
+
+
+def _digest(row: tuple[Any, ...], columns: list[str]) -> RowDigest:
     return RowDigest(row[0], str(row[1]), tuple(zip(columns, row[2], strict=True)))

@@ -118,11 +118,10 @@ def snapshot(conn: psycopg.Connection[Any], *, exclude_schemas: Collection[str] 
     """
     found: dict[Key, Mapping[str, Any]] = {}
     with settled(conn, exclude_schemas) as cursor:
-        for kind in KINDS:
-            for identity, attributes in cursor.execute(_query(kind)):
-                if (kind, identity) in found:
-                    raise IuGatesError(f'two objects of kind "{kind}" are called "{identity}"')
-                found[kind, identity] = attributes
+        for kind, identity, attributes in cursor.execute(_query_all()):
+            if (kind, identity) in found:
+                raise IuGatesError(f'two objects of kind "{kind}" are called "{identity}"')
+            found[kind, identity] = attributes
     return Snapshot(found)
 
 
@@ -137,7 +136,9 @@ def settled(
     caller it is a savepoint, which can promise neither.
     """
     is_alone = conn.info.transaction_status == TransactionStatus.IDLE
-    with conn.transaction(force_rollback=True), conn.cursor(row_factory=tuple_row) as cursor:
+    # A COMMIT ends the settings too, and after a ROLLBACK psycopg forgets what it has prepared.
+    transaction = conn.transaction(force_rollback=not is_alone)
+    with transaction, conn.cursor(row_factory=tuple_row) as cursor:
         if is_alone:
             cursor.execute("set transaction isolation level repeatable read, read only")
         cursor.execute(_text("settings"))
@@ -146,13 +147,16 @@ def settled(
         yield cursor
 
 
-def _query(kind: str) -> bytes:
-    """Return the query for a kind, with what all of them start from in front."""
+@cache
+def _query_all() -> bytes:
+    """Return one query for all kinds: what they start from is read once, not for each of them."""
     first = [b"%b as (%b)" % (name.encode(), _text(f"prologue/{name}")) for name in PROLOGUE]
-    return b"with %b select * from (%b) listed" % (
-        b", ".join(first),
-        _text(kind.replace(" ", "_")),
-    )
+    each = [
+        b"select '%b' as kind, listed.identity, listed.attributes from (%b) listed"
+        % (kind.encode(), _text(kind.replace(" ", "_")))
+        for kind in KINDS
+    ]
+    return b"with %b %b" % (b", ".join(first), b" union all ".join(each))
 
 
 @cache

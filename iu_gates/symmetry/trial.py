@@ -8,8 +8,9 @@ the revision is tried in the copy: down, look; up again, look. So
     S1  the trunk after it                 S3  the copy after the second upgrade
 
 and S0 = S2, S1 = S3 is symmetry. One bad revision leaves its copy bad and nothing else, so that
-all faults are found in one run. Copies are tried side by side while the trunk goes on, but for a
-revision that changes what belongs to the whole server (roles): it is tried alone.
+all faults are found in one run. A copy that was left as the trunk is serves the next trial too: see
+`iu_gates.symmetry.reuse`. With several jobs there are as many trunks, which share the revisions:
+see `iu_gates.symmetry.lane`.
 
 At the end the trunk walks from its heads to base and up again: what only appears when revisions
 are undone together.
@@ -45,6 +46,7 @@ class Run:
         seconds: Of the whole run.
         restored: Revisions that the backup held already, and that the walk alone went through.
         cached: Revisions, and the walk, whose verdict was found in the cache.
+        names: All revisions of the project.
     """
 
     results: tuple[Result, ...]
@@ -54,6 +56,7 @@ class Run:
     seconds: float
     restored: tuple[str, ...] = ()
     cached: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -87,9 +90,10 @@ def run(
         return Run(
             results,
             walk,
-            trunk.bench.view.left_out,
+            trunk.left_out,
             copies.server_version,
             time.monotonic() - began,
             tuple(r.name for r in trunk.restored),
             tuple(trunk.cached),
+            tuple(r.name for r in trunk.revisions),
         )

@@ -7,12 +7,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from iu_gates.symmetry.difference import Difference
 from iu_gates.symmetry.project import Failure, Revision
 from iu_gates.symmetry.rows import RowDigest
-from iu_gates.symmetry.snapshot import Snapshot
+from iu_gates.symmetry.snapshot import Key, Snapshot
 
 Outcome = Literal[
     "symmetric",
@@ -40,6 +40,18 @@ class Picture:
 
     catalog: Snapshot
     rows: Mapping[str, RowDigest]
+
+    @property
+    def subscriptions(self) -> Mapping[Key, Mapping[str, Any]]:
+        """The subscriptions in the catalog: CREATE DATABASE … TEMPLATE does not copy them."""
+        return {k: v for k, v in self.catalog.objects.items() if k[0] == "subscription"}
+
+    def without_subscriptions(self) -> Picture:
+        """Return the picture that a copy of the database gives."""
+        if not (gone := self.subscriptions):
+            return self
+        kept = {k: v for k, v in self.catalog.objects.items() if k not in gone}
+        return Picture(Snapshot(kept), self.rows)
 
 
 @dataclass(frozen=True, slots=True)

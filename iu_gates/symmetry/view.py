@@ -4,8 +4,9 @@ What of a database is compared: all but the version table of Alembic, and what i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
@@ -17,6 +18,55 @@ from iu_gates.symmetry.snapshot import Snapshot, snapshot
 from iu_gates.symmetry.verdict import Picture
 
 
+class Sessions:
+    """
+    The newest session in each of a few databases, kept for the next look; threads may share it.
+
+    What PostgreSQL has planned and read for the first look it need not for the second.
+    """
+
+    def __init__(self) -> None:
+        self._idle: dict[str, psycopg.Connection[Any]] = {}
+
+    @contextmanager
+    def use(self, conninfo: str) -> Iterator[psycopg.Connection[Any]]:
+        """Give a session that answers, and keep it if nothing fails."""
+        conn = self._idle.pop(conninfo, None)
+        if conn is None or not _answers(conn):
+            conn = psycopg.connect(conninfo, autocommit=True, prepare_threshold=0)
+        try:
+            yield conn
+        except BaseException:
+            conn.close()
+            raise
+        self._idle[conninfo] = conn
+
+    def pids(self, conninfo: str) -> list[int]:
+        """Return the process of the session in a database, if there is one."""
+        conn = self._idle.get(conninfo)
+        return [conn.info.backend_pid] if conn and not conn.closed else []
+
+    def close(self, conninfo: str) -> None:
+        """End the session in a database, if there is one."""
+        if conn := self._idle.pop(conninfo, None):
+            conn.close()
+
+    def close_all(self) -> None:
+        """End all of them."""
+        for conninfo in list(self._idle):
+            self.close(conninfo)
+
+
+def _answers(conn: psycopg.Connection[Any]) -> bool:
+    """Tell whether a session was not ended, by a revision or to make a copy."""
+    try:
+        conn.execute("select 1", prepare=False)
+    except psycopg.OperationalError:
+        conn.close()
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """
@@ -26,15 +76,17 @@ class View:
         left_out: Schemas.
         version_table: With its schema, quoted as in SQL.
         with_rows: Look at the rows too.
+        sessions: In which they are looked at.
     """
 
     left_out: tuple[str, ...]
     version_table: str
     with_rows: bool
+    sessions: Sessions = field(compare=False)
 
     def look(self, conninfo: str) -> Picture:
         """Return the picture of a database as it is now."""
-        with psycopg.connect(conninfo, autocommit=True) as conn:
+        with self.sessions.use(conninfo) as conn:
             catalog = snapshot(conn, exclude_schemas=self.left_out)
             rows = row_digests(conn, self.left_out) if self.with_rows else {}
         return _without_table(Picture(catalog, rows), self.version_table)
@@ -57,17 +109,16 @@ def find_view(conninfo: str, home: Home, exclude: tuple[str, ...], *, with_rows:
     schema, table = row or (home.schema or "public", f"{home.schema or 'public'}.{home.table}")
     if home.schema not in (None, "public") and not home.has_models:
         exclude = (*exclude, schema)
-    return View(exclude, table, with_rows)
+    return View(exclude, table, with_rows, Sessions())
 
 
-def list_recorded(conninfo: str, home: Home) -> frozenset[str]:
+def list_recorded(conn: psycopg.Connection[Any], home: Home) -> frozenset[str]:
     """Return the revisions that the version table names; nothing where there is no such table."""
     query = sql.SQL("select version_num from {}").format(name_table(home))
-    with psycopg.connect(conninfo, autocommit=True) as conn:
-        try:
-            return frozenset(name for (name,) in conn.execute(query))
-        except psycopg.errors.UndefinedTable:
-            return frozenset()
+    try:
+        return frozenset(name for (name,) in conn.execute(query, prepare=False))
+    except psycopg.errors.UndefinedTable:
+        return frozenset()
 
 
 def name_table(home: Home) -> sql.Identifier:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.support.cli import make_environment
@@ -61,9 +62,33 @@ def test_one_test_a_revision_beside_the_projects_own(
     assert "type public.color: is new" in out
     assert "Traceback" not in out
 
-    code, out = run_pytest(folder, "--symmetry", "--symmetry-config", "nowhere.ini")
-    assert code != 0
-    assert "IUG-090" in out
+    with psycopg.connect(servers.get(major).conninfo(), autocommit=True) as conn:
+        conn.execute("create role no_createdb login")
+        try:
+            for ident, line in {
+                "IUG-090": ("--symmetry-config", "nowhere.ini"),
+                "IUG-089": ("--symmetry-setup-sql", "nowhere.sql"),
+                "IUG-050": ("--symmetry-database-url", "postgresql://nowhere.invalid/db"),
+                "IUG-042": (
+                    "--symmetry-database-url",
+                    servers.get(major).conninfo("postgres", "no_createdb"),
+                ),
+            }.items():
+                _refuses(folder, ident, *line)
+        finally:
+            conn.execute("drop role no_createdb")
+    (folder / "migrations" / "env.py").write_text("import nothing_like_it\n")
+    assert "nothing_like_it" in _refuses(folder, "IUG-090")
+
+
+def _refuses(folder: Path, ident: str, *line: str) -> str:
+    """Require that pytest says what is wrong with its settings, and return what it says."""
+    code, out = run_pytest(folder, "--symmetry", *line)
+    assert (code, f"ERROR: {ident} " in out) == (pytest.ExitCode.USAGE_ERROR, True), out
+    assert "next: " in out
+    assert "Traceback" not in out
+    assert "INTERNALERROR" not in out
+    return out
 
 
 @pytest.mark.long

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,15 @@ def server(servers: Servers, major: int) -> Server:
 def attempt(server: Server, tmp_path: Path) -> Iterator[Try]:
     """Give a function that writes a project, tries it, and returns the run."""
 
-    def go(*revisions: Rev, env: str = ENV, plan: Plan | None = None, **options: Any) -> Run:
+    def go(
+        *revisions: Rev,
+        env: str = ENV,
+        plan: Plan | None = None,
+        settings: str = "",
+        **options: Any,
+    ) -> Run:
         ini = make_project(tmp_path / "project", revisions, env)
+        ini.write_text(ini.read_text("utf-8") + settings, "utf-8")
         project = Project(ini, folder=ini.parent, **{"step_seconds": 60, **options})
         with making(server.conninfo()) as copies:
             return run(project, copies, plan or Plan())
@@ -241,21 +249,37 @@ def test_rows_that_a_downgrade_loses_are_found_and_noise_is_not(attempt: Try) ->
 
 def test_what_shows_only_together_is_found_by_the_walk(attempt: Try) -> None:
     """
-    Two revisions, each symmetric alone, that cannot be undone one after the other.
+    Two revisions, each symmetric alone, that leave something when both are undone.
     """
+    leaves = "do $$ begin if (select is_called from s) then create type c as enum ('x'); end if;"
     seen = attempt(
         *chain(
-            Rev("a", "create table t ()", "drop table if exists t; drop table if exists u"),
-            Rev(
-                "b",
-                "create table if not exists u (); insert into u default values",
-                "delete from u",
-            ),
-        )
+            Rev("a", "create table t ()", f"{leaves} drop table t; end $$"),
+            Rev("b", "", "select nextval('s')"),
+        ),
+        plan=Plan(setup_sql="create sequence s"),
     )
-    assert outcomes(seen)["b"] == "asymmetric"
+    assert outcomes(seen) == {"a": "symmetric", "b": "symmetric"}
     assert seen.walk is not None
-    assert seen.walk.outcome == "symmetric"
+    assert seen.walk.outcome == "asymmetric"
+    assert "type public.c: is new" in [str(d) for d in seen.walk.differences]
+
+
+def test_several_version_locations(attempt: Try, tmp_path: Path) -> None:
+    """
+    Two folders with a head each, the second needing the first: all is tried, and walked.
+    """
+    more = tmp_path / "more"
+    more.mkdir()
+    other = Rev("other", "create index i on t (id)", "drop index i", depends_on=("a_table",))
+    (more / "other.py").write_text(other.text(), "utf-8")
+    left = Rev("left", "create type c as enum ('x')", "", ("other",))
+    (more / "left.py").write_text(left.text(), "utf-8")
+    where = f"version_locations = %(here)s/migrations/versions{os.pathsep}{more}\n"
+    seen = attempt(TABLE, settings=where)
+    assert outcomes(seen) == {"a_table": "symmetric", "other": "symmetric", "left": "asymmetric"}
+    assert seen.walk is not None
+    assert seen.walk.outcome == "not repeatable"
 
 
 def test_branches_merges_and_dependencies(attempt: Try) -> None:
@@ -325,6 +349,10 @@ HARD_ENV = ENVIRON_ENV.replace(
     'os.environ["MY_DATABASE"]', '"postgresql+psycopg://nobody@production.invalid/precious"'
 )
 POOLED_ENV = ENV.replace(", poolclass=pool.NullPool", ", pool_size=3")
+BEGUN_ENV = ENV.replace("engine.connect()", "engine.begin()").replace(
+    "    with context.begin_transaction():\n        context.", "    context."
+)
+APART_ENV = ENV.replace("connection=connection)", "connection, transaction_per_migration=True)")
 SCHEMA_ENV = ENV.replace(
     "context.configure(connection=connection)",
     'connection.exec_driver_sql("create schema if not exists own"); connection.commit()\n'
@@ -337,11 +365,20 @@ ENVS = {
     "from -x": (X_ENV, {"x_arguments": ("db={url}",)}),
     "written in stone": (HARD_ENV, {}),
     "with a pool": (POOLED_ENV, {}),
+    "with a transaction of its own": (BEGUN_ENV, {}),
+    "with a transaction for each": (APART_ENV, {}),
     "version table in a schema of its own": (SCHEMA_ENV, {}),
 }
+ENVS_IN_SHORT = ("async", "from the environment", "version table in a schema of its own")
 
 
-@pytest.mark.parametrize(("env", "options"), ENVS.values(), ids=ENVS.keys())
+@pytest.mark.parametrize(
+    ("env", "options"),
+    [
+        pytest.param(*env, id=name, marks=() if name in ENVS_IN_SHORT else pytest.mark.long)
+        for name, env in ENVS.items()
+    ],
+)
 def test_every_kind_of_env(attempt: Try, env: str, options: dict[str, Any]) -> None:
     """
     The project's own env.py is run, and led to our database wherever it takes its URL from.
@@ -349,6 +386,8 @@ def test_every_kind_of_env(attempt: Try, env: str, options: dict[str, Any]) -> N
     seen = attempt(*chain(TABLE, Rev("b", "create type c as enum ()", "")), env=env, **options)
     assert outcomes(seen) == {"a_table": "symmetric", "b": "asymmetric"}
     assert [d.identity for r in seen.results for d in r.differences] == ["public.c"]
+    assert seen.walk is not None
+    assert (seen.walk.outcome, seen.walk.why) == ("not repeatable", "the second upgrade fails at b")
 
 
 def test_broken_env_is_a_usage_error(attempt: Try) -> None:

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from iu_gates.errors import UsageError
+from iu_gates.symmetry.cache import Cache
 from iu_gates.symmetry.copies import making
 from iu_gates.symmetry.project import Project, Runner
 from iu_gates.symmetry.restored import find_backup
@@ -156,6 +157,27 @@ def test_what_is_no_backup_of_this_project_is_told(
     assert 'no revision in its version table "alembic_version"' in said["no version"]
     assert "syntax error" in said["wrong SQL"]
     assert said["foreign"] == said["empty"] == "it does not begin as what pg_dump writes"
+
+
+def test_changed_revision_of_the_backup_voids_the_walk(
+    dump: Dump, project: Project, empty_database: Database, tmp_path: Path
+) -> None:
+    """
+    The walk goes through what the backup held: its verdict holds for that text too.
+    """
+    path = dump("backup", "-Fc")
+
+    def attempt() -> Run:
+        with making(empty_database.server.conninfo()) as copies:
+            backup = find_backup(path, copies.server_version, empty_database.bin_dir)
+            cache = Cache(tmp_path / "cache")
+            return run(project, copies, Plan(restored=backup, cache=cache))
+
+    attempt()
+    assert "base ← heads" in attempt().cached
+    held = project.folder / "migrations" / "versions" / "b.py"
+    held.write_text(held.read_text("utf-8").replace("drop index", "drop index if exists"), "utf-8")
+    assert "base ← heads" not in attempt().cached
 
 
 def test_role_that_the_server_lacks_is_named(dump: Dump, attempt: Try, tmp_path: Path) -> None:

@@ -285,3 +285,29 @@ def test_line_for_downgrade_is_derived_or_not_given(difference: Difference, line
     Names are split as SQL quotes them; what cannot be derived is not guessed.
     """
     assert advice.line(difference) == line
+
+
+def test_baseline_excuses_the_walk_only_where_it_broke_off(tmp_path: Path) -> None:
+    """
+    The walk has no text to hold for: a failure at another revision is a new fault.
+    """
+    failure = Failure("ProgrammingError", "no", "42P01")
+    known = Result(WALK, "downgrade fails", "at r5", failure=failure)
+    path = tmp_path / "symmetry.json"
+    baseline.write(path, [known], baseline.Baseline({}))
+    written = baseline.read(path)
+    assert written.covers(known) is not None
+    assert written.covers(replace(known, why="at r7")) is None
+
+
+def test_entry_of_a_revision_that_is_gone_is_to_be_taken_out(run: Run, tmp_path: Path) -> None:
+    """
+    It is named as one that was mended; the walk, and what was only not tried, are not.
+    """
+    path = tmp_path / "symmetry.json"
+    gone = Revision("gone", (), (), (), "", tmp_path / "versions" / "left.py")
+    walk = Result(WALK, "asymmetric", differences=(TYPE_LEFT,))
+    baseline.write(path, [Result(gone, "asymmetric"), walk], baseline.Baseline({}))
+    seen = replace(run, names=("good", "left", "bad", "rows", "dark"))
+    assert Report(seen, baseline.read(path), tmp_path).fixed == ("gone",)
+    assert Report(replace(seen, names=("gone",)), baseline.read(path), tmp_path).fixed == ()

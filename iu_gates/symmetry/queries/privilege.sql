@@ -82,15 +82,16 @@ object as (
         r.relacl,
         acldefault(case when r.relkind = 'S' then 's' else 'r' end::"char", r.relowner)
     from relation r
+    where r.relacl is not null
     union all
     select format('column %s.%I', r.ident, a.attname), a.attacl, acldefault('c', r.relowner)
     from relation r
-    join pg_attribute a on a.attrelid = r.oid and not a.attisdropped
+    join pg_attribute a on a.attrelid = r.oid and not a.attisdropped and a.attacl is not null
     union all
     select 'function ' || p.oid::regprocedure, p.proacl, acldefault('f', p.proowner)
     from pg_proc p
     join kept n on n.oid = p.pronamespace
-    where not exists (
+    where p.proacl is not null and not exists (
         select from member m
         where m.classid = 'pg_proc'::regclass and m.objid = p.oid
     )
@@ -98,7 +99,7 @@ object as (
     select 'type ' || t.oid::regtype, t.typacl, acldefault('T', t.typowner)
     from pg_type t
     join kept n on n.oid = t.typnamespace
-    where not exists (
+    where t.typacl is not null and not exists (
         select from member m
         where m.classid = 'pg_type'::regclass and m.objid = t.oid
     )
