@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ import typer
 
 from iu_gates import render
 from iu_gates.cli.call import Call, common
+from iu_gates.ending import Ending
 from iu_gates.errors import UsageError
 from iu_gates.model import Batch
 
@@ -197,9 +197,9 @@ def _notice(text: str) -> None:
 
 
 @contextmanager
-def _stop_on_signals() -> Iterator[threading.Event]:
-    """Give an event that SIGTERM or SIGINT sets; the second SIGINT interrupts."""
-    stop = threading.Event()
+def _stop_on_signals() -> Iterator[Ending]:
+    """Give an ending that SIGTERM or SIGINT sets; the second SIGINT interrupts."""
+    stop = Ending()
     signals = (signal.SIGTERM, signal.SIGINT)
     before = {int(number): signal.getsignal(number) for number in signals}
 

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from iu_gates import db, stops, worker
 from iu_gates.demo.stage import HOST, OPERATOR, WORKER, Stage
+from iu_gates.ending import Ending
 from iu_gates.errors import IuGatesError
 from iu_gates.history import Version
 from iu_gates.hostplay import BackgroundPlayer, replay
@@ -52,7 +53,7 @@ class Crew:
     @contextmanager
     def working(self) -> Iterator[None]:
         """Run a worker in the background; what ended it is raised at the end."""
-        stop = threading.Event()
+        stop = Ending()
         failed: list[IuGatesError] = []
 
         def work() -> None:

@@ -22,11 +22,11 @@ statement that ends by itself.
 
 from __future__ import annotations
 
-import threading
 from typing import Final
 
 from iu_gates import config
 from iu_gates.config import Settings
+from iu_gates.ending import Ending
 from iu_gates.errors import GateError
 from iu_gates.model import Batch
 from iu_gates.worker import process
@@ -48,7 +48,7 @@ def run(
     max_seconds: float | None = None,
     on_batch: OnBatch = lambda _: None,
     on_notice: OnNotice = lambda _: None,
-    stop: threading.Event | None = None,
+    stop: Ending | None = None,
 ) -> list[Batch]:
     """
     Work until stopped, or (`once`) until nothing is left to do.
@@ -61,7 +61,7 @@ def run(
         max_seconds: Return after this time at the next batch's end.
         on_batch: Called after each batch that moved something, and for each route's last state.
         on_notice: Called with what a person should know: no bell, a route that fails.
-        stop: Set it to drain: the batch in hand is finished.
+        stop: Set it to drain: the batch in hand is finished, and a sleep ends at once.
 
     Returns:
         The batches of a `once`; an endless run returns only the last round's.
@@ -89,6 +89,6 @@ def run(
         max_seconds=max_seconds,
         on_batch=on_batch,
         on_notice=on_notice,
-        stop=stop or threading.Event(),
+        stop=stop or Ending(),
     )
     return process.once(crew) if once else process.forever(crew, connections)

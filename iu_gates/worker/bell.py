@@ -25,9 +25,9 @@ W renews the bell while it sleeps. If it comes too late for that (the database's
 what it was promised) captures may have seen a silent bell meanwhile, and there is a new fence.
 Otherwise there is none: idling spends no xid.
 
-**Who silences it.** Whoever hears a ring, and only if no other worker has armed it since: who had
-armed it before hears the same ring, who armed it after sleeps and needs it. Arming and silencing
-take turns by an advisory key.
+**Who silences it.** Whoever hears a ring, after a round of work, and only if no other worker has
+armed it since: who had armed it before hears the same ring, who armed it after sleeps and needs it.
+Arming and silencing take turns by an advisory key.
 
 **Where there is no bell**, the worker polls every 50 ms and says so: behind a pooler, which keeps
 no session for LISTEN (the server's pid is not the one that the connection was told), and where
@@ -44,13 +44,13 @@ long as a write transaction from before A runs anywhere in the cluster, W does n
 
 from __future__ import annotations
 
-import select
 import time
 from typing import Final
 
 from iu_gates import db
 from iu_gates.config import Settings
 from iu_gates.db import Conn
+from iu_gates.ending import Ending
 
 CHANNEL: Final = "iu_gates_bell"
 NAP_SECONDS: Final = 1.0
@@ -60,9 +60,10 @@ NAP_SECONDS: Final = 1.0
 class Bell:
     """One connection's part in the bell; `lacks` says why there is none, or is empty."""
 
-    def __init__(self, conn: Conn, settings: Settings) -> None:
+    def __init__(self, conn: Conn, settings: Settings, stop: Ending) -> None:
         self.lacks = ""
         self._conn = conn
+        self._stop = stop
         self._schema = settings.schema
         self._until: int | None = None
         self._fence: int | None = None
@@ -70,7 +71,10 @@ class Bell:
         self._heard = False
         if db.fetch_value(conn, "select pg_backend_pid()") != conn.info.backend_pid:
             self.lacks = "a pooler keeps no session for LISTEN"
-        elif db.fetch_value(conn, "show max_prepared_transactions") != "0":
+            return
+        # A session of our own, which a pooler has not: what is asked again is parsed once.
+        conn.prepare_threshold = 0
+        if db.fetch_value(conn, "show max_prepared_transactions") != "0":
             self.lacks = "max_prepared_transactions is not 0"
         if self.lacks:
             return
@@ -104,17 +108,20 @@ class Bell:
         return self.is_armed and self._fence is None
 
     def wait(self, seconds: float) -> bool:
-        """Wait for a ring, at most so long; return whether it rang, and silence it then."""
+        """Wait for a ring, or to be told to stop, at most so long; return whether it rang."""
         if not self._listen():
-            select.select([self._conn.fileno()], [], [], max(seconds, 0))
+            self._stop.wait(seconds, self._conn.fileno())
             self._listen()
+        return self._heard
+
+    def silence(self) -> None:
+        """After a ring, and after what it rang for: captures need not ring any more."""
         if not self._heard:
-            return False
+            return
         if self._until is not None:
             query = db.load("bell_still", self._schema)
             self._conn.execute(query, {"until": self._until})
         self._until, self._fence, self._heard = None, None, False
-        return True
 
     def _listen(self) -> bool:
         """Take in what the server has sent; a ring may also have come with the last answer."""

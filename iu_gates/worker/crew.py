@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import threading
@@ -15,6 +16,7 @@ import iu_gates
 from iu_gates import db
 from iu_gates.config import Settings
 from iu_gates.db import Conn
+from iu_gates.ending import Ending
 from iu_gates.model import Batch
 
 BEAT_SECONDS: Final = 10.0
@@ -42,7 +44,7 @@ class Crew:
         max_seconds: float | None,
         on_batch: OnBatch,
         on_notice: OnNotice,
-        stop: threading.Event,
+        stop: Ending,
     ) -> None:
         self.settings = settings
         self.key = key
@@ -53,7 +55,7 @@ class Crew:
         self._on_batch = on_batch
         self._on_notice = on_notice
         self._noticed: set[str] = set()
-        self._deadline = None if max_seconds is None else time.monotonic() + max_seconds
+        self.deadline = math.inf if max_seconds is None else time.monotonic() + max_seconds
         # A cron job is one worker however often it is started; of others there may be several.
         self._suffix = "" if is_once else f"/{os.getpid()}"
         self._lock = threading.Lock()
@@ -63,9 +65,7 @@ class Crew:
     @property
     def is_over(self) -> bool:
         """True once told to stop, or out of time."""
-        return self.stop.is_set() or (
-            self._deadline is not None and time.monotonic() > self._deadline
-        )
+        return self.stop.is_set() or time.monotonic() > self.deadline
 
     def tell(self, batch: Batch) -> None:
         """Show a batch that moved something, or a route's new state."""

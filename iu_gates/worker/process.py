@@ -50,7 +50,7 @@ def _stay(crew: Crew, number: int) -> list[Batch]:
     while not crew.is_over:
         try:
             with db.connect(crew.settings, "worker", parameters=LASTING) as conn:
-                loop = Loop(crew, conn, Bell(conn, crew.settings), number)
+                loop = Loop(crew, conn, Bell(conn, crew.settings, crew.stop), number)
                 while not crew.is_over:
                     last = loop.step()
                     backoff = SHORTEST_WAIT

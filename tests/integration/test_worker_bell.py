@@ -51,9 +51,6 @@ def sleeper(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     monkeypatch.setattr(loop, "NAP_SECONDS", 60.0)
     with Worker(make_settings(url, tmp_path)) as running:
         yield running
-        running.stop.set()
-        with psycopg.connect(url, autocommit=True) as session:
-            session.execute("notify iu_gates_bell")
 
 
 def make_settings(url: str, folder: Path) -> config.Settings:
@@ -106,6 +103,7 @@ def test_sleeper_is_woken_by_a_commit(conn: psycopg.Connection, sleeper: Worker)
     poll(lambda: is_delivered(conn, unit), "delivery", 5)
     assert len(list(conn.notifies(timeout=0, stop_after=2))) == 1
 
+    poll(lambda: fetch_value(conn, "select last_value from iu_core.iu_bell") == 1, "silence", 5)
     conn.execute(INSERT, (unit, 3))
     assert list(conn.notifies(timeout=0)) == []
     assert sleeper.is_alive()
@@ -175,6 +173,16 @@ def test_idling_spends_no_transaction_id(
 
         # A heartbeat or autovacuum may spend one now and then; half a second of naps does not.
         poll(renews_for_nothing, "half a second without a transaction id", 20)
+
+
+def test_stop_ends_a_sleep(conn: psycopg.Connection, sleeper: Worker) -> None:
+    """
+    P8: a worker asleep for a minute ends at once when it is told to, without an event.
+    """
+    poll(lambda: is_asleep(conn), "it sleeps", 10)
+    sleeper.stop.set()
+    sleeper.join(5)
+    assert not sleeper.is_alive()
 
 
 def test_bell_of_a_dead_worker_runs_out(conn: psycopg.Connection) -> None:

@@ -31,6 +31,7 @@ from psycopg import sql
 
 from iu_gates import advance, approvals, config, ledger, worker
 from iu_gates.config import Settings
+from iu_gates.ending import Ending
 from iu_gates.errors import GateError, IuGatesError
 from iu_gates.model import AdvanceResult, Batch, Status
 from iu_gates.status import fetch_status
@@ -124,7 +125,7 @@ class Worker(threading.Thread):
     def __init__(self, settings: Settings, limit: int = 1000) -> None:
         super().__init__(daemon=True)
         self.batches: list[Batch] = []
-        self.stop = threading.Event()
+        self.stop = Ending()
         self.error: BaseException | None = None
         self._settings = settings
         self._limit = limit

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from iu_gates.backup import Backup, Identity, SiteBackup
 from iu_gates.backups import Pruned
 from iu_gates.cli.main import main
 from iu_gates.config import Settings
+from iu_gates.ending import Ending
 from iu_gates.errors import BackupError, GateError, NotDrainedError
 from iu_gates.model import (
     AdvanceResult,
@@ -471,7 +471,7 @@ def worker(stub: Stub) -> dict[str, Any]:
     def run(
         _settings: Settings,
         *,
-        stop: threading.Event,
+        stop: Ending,
         on_batch: Callable[[Batch], None],
         **options: Any,
     ) -> list[Batch]:
