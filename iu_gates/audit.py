@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from iu_gates import db, proof
 from iu_gates.config import Settings
@@ -45,6 +46,7 @@ def count(conn: Conn, settings: Settings, route: Mapping[str, Any]) -> AuditRepo
     params = {
         "route": route["route_name"],
         "event_type": route["event_type"],
+        "filter": Jsonb(route["event_filter"]) if route["event_filter"] else None,
         "prefix": f"{route['route_name']}:",
     }
     # It writes, by a right of its own; on a standby it leaves that to the primary.

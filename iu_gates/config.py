@@ -63,6 +63,8 @@ class Settings:
         backup_compress: As pg_dump takes it, such as "zstd:3"; None is what measured best.
         backup_keep: So many newest archives are kept at least; None and None keep all.
         backup_keep_for: So old an archive is kept at least; None is no limit of its own.
+        history_keep: What was captured no longer ago than this is never pruned; None is all.
+        history_dir: Where `history prune` puts its exports.
         site_backup_max_age: How old the site's own backup may be.
         site_restore_test_max_age: How long ago its restore may have been tested.
         bin_dir: Where pg_dump and pg_restore are; None searches.
@@ -91,6 +93,8 @@ class Settings:
     backup_compress: str | None = None
     backup_keep: int | None = None
     backup_keep_for: timedelta | None = None
+    history_keep: timedelta | None = None
+    history_dir: Path = Path("exports")
     site_backup_max_age: timedelta = timedelta(hours=24)
     site_restore_test_max_age: timedelta = timedelta(days=30)
     bin_dir: Path | None = None

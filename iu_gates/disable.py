@@ -20,7 +20,7 @@ from psycopg import errors as pg
 from psycopg import sql
 
 from iu_gates import db, lanes, refusals, rights, stops
-from iu_gates.config import Settings
+from iu_gates.config import ROUTE, Settings
 from iu_gates.db import Conn
 from iu_gates.errors import IuGatesError, NotDrainedError, RefusedError
 from iu_gates.model import DisableResult
@@ -77,7 +77,8 @@ def walk_back(conn: Conn, settings: Settings, route: str | None) -> str:
     """
     Fold the stops into the ledger, undo the runtime lane as far as a stop asks, and say to where.
 
-    A stop of the gate asks for ``runtime@base``, one of a route for ``runtime@080``.
+    A stop of the gate asks for ``runtime@base``, one of the gates' route for ``runtime@080``. The
+    lane has nothing to do with a further route: that one is made dry where it stands.
 
     Raises:
         IuGatesError: The lane could not follow; what was stopped stays so.
@@ -88,11 +89,24 @@ def walk_back(conn: Conn, settings: Settings, route: str | None) -> str:
         conn.execute("select set_config('lock_timeout', %s, true)", (FOLD_PATIENCE,))
         conn.execute("select iu_gates.fn_fold_stops()")
         applied = lanes.list_applied(conn)
+    if route not in {None, ROUTE}:
+        return _make_dry(conn, settings, route)
     if not standing & set(applied):
         return f"already at {target}"
     _require_owner(conn, settings)
     lanes.downgrade(settings, target)
     return target
+
+
+def _make_dry(conn: Conn, settings: Settings, route: str | None) -> str:
+    rows = db.fetch_all(conn, db.load("routes", settings.schema))
+    if all(r["dry_run"] for r in rows if r["route_name"] == route):
+        return "dry already"
+    _require_owner(conn, settings)
+    with db.connect(settings, "disable", as_owner=True) as owner, owner.transaction():
+        owner.execute("select set_config('lock_timeout', %s, true)", (FOLD_PATIENCE,))
+        owner.execute(db.load("route_dry", settings.schema), {"route": route})
+    return "dry now"
 
 
 def _require_owner(conn: Conn, settings: Settings) -> None:

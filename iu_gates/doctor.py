@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iu_gates import backup, config, db, drift, gates, lanes, mending, rights, site
+from iu_gates import backup, config, db, drift, gates, growth, lanes, mending, rights, site
 from iu_gates.config import Settings
 from iu_gates.db import Conn
 from iu_gates.errors import IuGatesError
@@ -25,6 +25,7 @@ def doctor(settings: Settings) -> DoctorReport:
                 *_judge_drift(conn),
             ]
             checks.append(_judge_revisions(conn))
+            checks += _judge_history(conn, settings)
     return DoctorReport(tuple(checks))
 
 
@@ -105,3 +106,10 @@ def _judge_revisions(conn: Conn) -> Finding:
             "revisions", passed=False, found=error.summary, remedy=error.next_command or ""
         )
     return Finding("revisions", passed=True, found=", ".join(applied) or "none")
+
+
+def _judge_history(conn: Conn, settings: Settings) -> list[Finding]:
+    query = "select to_regclass(format('%%I.iu_route_parked', %s::text)) is not null"
+    if not db.fetch_value(conn, query, settings.schema):
+        return []
+    return [growth.judge(growth.fetch_size(conn, settings), settings)]

@@ -62,7 +62,7 @@ def preview(
         refusals.recorded(settings, "purge", export=digest),
         db.connect(settings, "history purge", as_owner=True) as conn,
     ):
-        _require_place(conn, settings)
+        require_place(conn, settings)
         plan = _prepare(conn, settings, digest, file, notify)
         return plan.preview(_require_approved(conn, settings, plan))
 
@@ -90,7 +90,7 @@ def purge(
         refusals.recorded(settings, "purge", export=digest),
         db.connect(settings, "history purge", as_owner=True) as conn,
     ):
-        _require_place(conn, settings)
+        require_place(conn, settings)
         with site.walk_lock(settings, "history purge"):
             stops.lift_orphans(conn)
             plan = _prepare(conn, settings, digest, file, notify)
@@ -109,7 +109,8 @@ def purge(
     return PurgeResult(found.digest, found.export, found.lost, found.approved_by, str(archive))
 
 
-def _require_place(conn: Conn, settings: Settings) -> None:
+def require_place(conn: Conn, settings: Settings) -> None:
+    """Raise unless iu-gates is installed here, this is home, and it can be written."""
     db.require_installed(conn)
     db.require_writable(conn)
     site.require_home(conn, settings)
@@ -119,7 +120,7 @@ def _prepare(
     conn: Conn, settings: Settings, digest: str, file: Path | None, notify: Notify
 ) -> _Plan:
     """Verify the export anew, and hold it against the database as it is."""
-    facts = _find_export(conn, digest)
+    facts = find_export(conn, digest)
     path = file or Path(facts["file"])
     notify(f"reads {path} back whole")
     found = export.verify(path)
@@ -148,7 +149,7 @@ def _prepare(
     return _Plan(found, contents, about)
 
 
-def _find_export(conn: Conn, digest: str) -> dict[str, Any]:
+def find_export(conn: Conn, digest: str) -> dict[str, Any]:
     """Return the facts of the ledger's entry of an export, by its digest or its beginning."""
     rows = db.fetch_all(conn, db.load("exports"), {"digest": digest.lower()})
     if len(digest) >= LEAST_DIGITS and len({r["facts"]["digest"] for r in rows}) == 1:
@@ -165,7 +166,7 @@ def _contents(conn: Conn, settings: Settings, found: Export) -> dict[str, Any]:
     """Return what others vote on; the same until a row, the export or a limit changes."""
     manifest, states = found.manifest, found.manifest.states()
     tables = conn.execute(
-        "select table_name from iu_gates.fn_history_tables() where is_purged"
+        "select table_name from iu_gates.fn_history_tables(null) where is_purged"
     ).fetchall()
     query = db.load("never_delivered", settings.schema)
     return {

@@ -20,6 +20,9 @@ from iu_gates.errors import SAME, LockHeldError, RefusedError
 
 REMEDY: Final = "iu-gates rebase"
 LOCK_PATIENCE_SECONDS: Final = 2.0
+WALK: Final = 18773005
+PRUNE: Final = 18773008
+"""Advisory keys; docs/keys.md."""
 KEEPALIVE: Final = """
 select set_config(o.name, o.value, false)
 from (values ('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'),
@@ -74,16 +77,29 @@ def walk_lock(settings: Settings, command: str) -> Iterator[None]:
         LockHeldError: Someone else has it; the holder is named. Or it could not be held: a
             pooler hands this session to others.
     """
+    with _session_lock(settings, command, WALK, "another advance or rollback is at work"):
+        yield
+
+
+@contextmanager
+def prune_lock(settings: Settings, command: str) -> Iterator[None]:
+    """As `walk_lock`, the lock that one `history prune` at a time may have; a walk goes on."""
+    with _session_lock(settings, command, PRUNE, "another history prune is at work"):
+        yield
+
+
+@contextmanager
+def _session_lock(settings: Settings, command: str, key: int, held: str) -> Iterator[None]:
     with db.connect(settings, f"{command} (lock)") as conn:
         _require_own_session(conn, settings)
         conn.execute(KEEPALIVE)
         deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
-        while not db.fetch_value(conn, "select pg_try_advisory_lock(18773005, 0)"):
+        while not db.fetch_value(conn, "select pg_try_advisory_lock(%s, 0)", key):
             if time.monotonic() > deadline:
                 raise LockHeldError(
-                    "another advance or rollback is at work",
+                    held,
                     ident="IUG-060",
-                    found=_name_holder(conn),
+                    found=_name_holder(conn, key),
                     means="nothing was done; wait for it, or end that session",
                     next_command=SAME,
                 )
@@ -111,6 +127,6 @@ def _require_own_session(conn: Conn, settings: Settings) -> None:
     )
 
 
-def _name_holder(conn: Conn) -> str:
-    row = db.fetch_one(conn, db.load("lock_holder"))
+def _name_holder(conn: Conn, key: int) -> str:
+    row = db.fetch_one(conn, db.load("lock_holder"), {"key": key})
     return str(row.get("holder", "gone by now"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from iu_gates import db, lanes, ledger, site, standing, stops
+from iu_gates import db, growth, lanes, ledger, site, standing, stops
 from iu_gates import drift as drifted
 from iu_gates.config import ROUTE, Settings
 from iu_gates.db import Conn
@@ -58,6 +58,7 @@ def _read(conn: Conn, settings: Settings, database: str, version: str) -> Status
         blocks=(foreign,) if foreign else _list_blocks(conn, gates, next_gate),
         ledger_seq=seq,
         ledger_hash=head,
+        history=growth.fetch_size(conn, settings) if "009" in applied else None,
     )
 
 
@@ -131,7 +132,8 @@ def _disagreements(
             said.append(f"{route.name} is {mode}, the runtime lane {_has(applied, '081')}")
     for stop in held:
         revision = "081" if stop.route else "080"
-        if stop.kind != "drill" and revision in applied:
+        is_of_lane = stop.route in {None, ROUTE} and stop.kind != "drill"
+        if is_of_lane and revision in applied:
             what = stop.route or "everything"
             said.append(f"{what} is stopped, the runtime lane {_has(applied, revision)}")
     return tuple(said)

@@ -121,6 +121,6 @@ def fetch_route_no(conn: Conn, schema: str, route: str) -> int:
             f'no route "{route}"',
             ident="IUG-016",
             wanted=f"one of {', '.join(rows) or 'none: there are no routes'}",
-            next_command="iu-gates status",
+            next_command="iu-gates route list",
         )
     return int(rows[route])

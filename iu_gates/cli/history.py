@@ -1,22 +1,25 @@
 # ruff: noqa: PLC0415  a use case is imported when its command is called: see iu_gates.cli
-"""The history as a file, and its removal: export, verify, purge."""
+"""The history as a file, and its removal: export, verify, prune, purge."""
 
 from __future__ import annotations
 
+import shlex
 import sys
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from iu_gates import render
+from iu_gates import config, render
 from iu_gates.cli.call import Call, common
+from iu_gates.errors import UsageError
 
 
 @common
 def group(call: Call) -> None:
-    """Export the history, check an export, purge what one holds."""
+    """Export, check, prune or purge the history."""
 
 
 @common
@@ -49,6 +52,118 @@ def verify(
     from iu_gates.export import verify as check
 
     call.show(check(file), render.export)
+
+
+@common
+def prune(
+    call: Call,
+    *,
+    older_than: Annotated[
+        str | None,
+        typer.Option(
+            "--older-than",
+            metavar="DURATION",
+            help="Captured longer ago than this, such as 90d; else history_keep says it.",
+            show_default=False,
+        ),
+    ] = None,
+    before: Annotated[
+        int | None,
+        typer.Option(
+            "--before",
+            metavar="EVENT",
+            min=1,
+            help="Events below this number only.",
+            show_default=False,
+        ),
+    ] = None,
+    target: Annotated[
+        Path | None,
+        typer.Option(
+            "--export",
+            metavar="FILE|DIR",
+            help="Where the export of what goes is put; else history_dir.",
+            show_default=False,
+        ),
+    ] = None,
+    exported: Annotated[
+        str | None,
+        typer.Option(
+            "--exported",
+            metavar="DIGEST",
+            help="An export that holds it already; none is made then.",
+            show_default=False,
+        ),
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--file",
+            metavar="FILE",
+            help="Where that export is now; else where it was written.",
+            show_default=False,
+        ),
+    ] = None,
+    batch: Annotated[
+        int, typer.Option("--batch", metavar="N", min=1, max=100_000, help="Events a transaction.")
+    ] = 1000,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count what could go, and remove nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """
+    Export old events that are done with, and remove them.
+
+    While the route goes on: what every route has delivered is exported, read back whole and
+    removed in short transactions, with its attempts. What waits, or is a dead letter, stays.
+    Killed, the same command goes on.
+    """
+    age = _duration(older_than)
+    settings = call.database_settings()
+    from iu_gates import retention
+
+    if dry_run or not yes:
+        found = retention.preview(settings, older_than=age, before=before)
+        if dry_run:
+            call.show(found, render.prune_preview)
+            return
+        if not call.as_json:
+            render.write(render.prune_preview(found, render.terminal_width()), sys.stderr)
+        if not call.confirm("export and remove it", _again(older_than, before)):
+            call.say("not pruned: nothing was removed", removed={})
+            return
+    done = retention.prune(
+        settings,
+        older_than=age,
+        before=before,
+        target=target,
+        exported=exported,
+        file=file,
+        batch=batch,
+        notify=partial(call.notify, "prune"),
+    )
+    call.show_written(settings, done, render.prune)
+
+
+def _again(older_than: str | None, before: int | None) -> str:
+    words = ["iu-gates", "history", "prune"]
+    words += ["--older-than", older_than] if older_than else []
+    words += ["--before", str(before)] if before else []
+    return shlex.join([*words, "--yes"])
+
+
+def _duration(text: str | None) -> timedelta | None:
+    if text is None:
+        return None
+    try:
+        return config.parse_duration(text)
+    except ValueError as error:
+        raise UsageError(
+            f"--older-than cannot be {text!r}",
+            wanted='a duration such as "90 d"',
+            next_command="iu-gates history prune --dry-run --older-than 90d",
+        ) from error
 
 
 @common

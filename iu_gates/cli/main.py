@@ -20,6 +20,7 @@ from iu_gates.cli import (
     history,
     ledger,
     move,
+    route,
     symmetry,
     undo,
     worker,
@@ -65,6 +66,20 @@ GROUPS: Final[tuple[tuple[str, Callable[..., None], Commands], ...]] = (
         (("run", worker.run), ("once", worker.once), ("install", worker.install)),
     ),
     (
+        "route",
+        route.group,
+        (
+            ("list", route.list_),
+            ("show", route.show),
+            ("add", route.add),
+            ("set", route.set_),
+            ("enable", route.enable),
+            ("disable", route.disable),
+            ("replay", route.replay),
+            ("skip-to", route.skip_to),
+        ),
+    ),
+    (
         "dead-letter",
         dead_letter.group,
         (
@@ -76,7 +91,12 @@ GROUPS: Final[tuple[tuple[str, Callable[..., None], Commands], ...]] = (
     (
         "history",
         history.group,
-        (("export", history.export), ("verify", history.verify), ("purge", history.purge)),
+        (
+            ("export", history.export),
+            ("verify", history.verify),
+            ("prune", history.prune),
+            ("purge", history.purge),
+        ),
     ),
     (
         "ledger",

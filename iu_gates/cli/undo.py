@@ -37,20 +37,7 @@ def disable(
     it is off all the same, they are named, and the exit code is 7. The way back on is `advance`.
     A ledger that is not the one of --expect-head is said after it, and hinders nothing.
     """
-    settings = call.database_settings(check_head=False)
-    from iu_gates.disable import disable as switch_off
-
-    try:
-        result = switch_off(
-            settings,
-            route=route,
-            reason=reason,
-            terminate=terminate,
-            notify=partial(call.notify, "disable"),
-        )
-        call.show_written(settings, result, render.disable)
-    finally:
-        call.warn_of_head(settings)
+    switch_off(call, route, reason, terminate=terminate)
 
 
 @common
@@ -75,6 +62,24 @@ def rollback(
         return
     result = walk_back(settings, to, notify=partial(call.notify, "rollback"), bar=call.bar)
     call.show_written(settings, result, render.rollback)
+
+
+def switch_off(call: Call, route: str | None, reason: str, *, terminate: bool) -> None:
+    """Disable one route, or everything, and show it."""
+    settings = call.database_settings(check_head=False)
+    from iu_gates.disable import disable as use_case
+
+    try:
+        result = use_case(
+            settings,
+            route=route,
+            reason=reason,
+            terminate=terminate,
+            notify=partial(call.notify, "disable"),
+        )
+        call.show_written(settings, result, render.disable)
+    finally:
+        call.warn_of_head(settings)
 
 
 def _agreed(call: Call, settings: Settings, target: str) -> bool:

@@ -45,6 +45,7 @@ class Manifest:
         database: system_identifier (text), oid, name, server_version_num.
         ledger: Head of the ledger in that snapshot: seq, hash.
         tables: By name, in the order of the file.
+        upto: It holds what is about the events up to this one; None is the whole history.
     """
 
     file: str
@@ -55,6 +56,7 @@ class Manifest:
     revisions: tuple[str, ...]
     ledger: Mapping[str, Any]
     tables: Mapping[str, TableState]
+    upto: int | None = None
 
     @property
     def digest(self) -> str:

@@ -50,15 +50,20 @@ _COPY: Final = r"copy ({}) to stdout (format csv, delimiter e'\x02', quote e'\x0
 
 
 def write(
-    settings: Settings, target: Path, notify: Callable[[str], None] = lambda _: None
+    settings: Settings,
+    target: Path,
+    notify: Callable[[str], None] = lambda _: None,
+    *,
+    upto: int | None = None,
 ) -> Export:
     """
-    Export the whole history, read it back, and record it in the ledger.
+    Export the history, read it back, and record it in the ledger.
 
     Args:
         settings: Of an operator: it acts as the owner to write the entry.
         target: A new file, or a directory in which one gets a name of its own.
         notify: Called with progress.
+        upto: What is about the events up to this one, and nothing else; None is all there is.
 
     Raises:
         RefusedError: IUG-082, there is such a file already, it cannot be written, or what was
@@ -74,28 +79,30 @@ def write(
         with conn.transaction():
             conn.execute("set transaction isolation level repeatable read, read only")
             conn.execute(_SESSION)
-            made = _write(conn, _name(conn, target), notify)
-        ledger.append(conn, "export", "history", _facts(made))
+            made = _write(conn, _name(conn, target, upto), upto, notify)
+            seen_before = _fetch_seen_before(conn)
+        ledger.append(conn, "export", "history", _facts(made) | {"seen_before": seen_before})
     return made
 
 
-def _name(conn: Conn, target: Path) -> Path:
+def _name(conn: Conn, target: Path, upto: int | None) -> Path:
     if not target.is_dir():
         return target
     name, now = conn.execute("select current_database(), now()").fetchone() or ("", None)
     safe = re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("._-")[:60] or "database"
-    return target / f"{safe}-history-{now:%Y%m%dT%H%M%SZ}{SUFFIX}"
+    bound = "" if upto is None else f"-to-{upto}"
+    return target / f"{safe}-history-{now:%Y%m%dT%H%M%SZ}{bound}{SUFFIX}"
 
 
-def _write(conn: Conn, path: Path, notify: Callable[[str], None]) -> Export:
+def _write(conn: Conn, path: Path, upto: int | None, notify: Callable[[str], None]) -> Export:
     try:
         if not path.parent.exists():
             path.parent.mkdir(mode=0o700, parents=True)
         with _temporary(path) as file, _temporary(manifests.manifest_path(path)) as description:
             _require_new(path)
-            columns = _copy(conn, file, notify)
+            columns = _copy(conn, file, upto, notify)
             notify("reads it back whole")
-            manifest = _describe(conn, path, file, columns)
+            manifest = _describe(conn, path, file, upto, columns)
             description.write_text(manifest.as_json(), "utf-8")
             for part in (file, description):
                 _sync(part)
@@ -167,10 +174,12 @@ def _require_new(path: Path) -> None:
             )
 
 
-def _copy(conn: Conn, file: Path, notify: Callable[[str], None]) -> dict[str, dict[str, str]]:
+def _copy(
+    conn: Conn, file: Path, upto: int | None, notify: Callable[[str], None]
+) -> dict[str, dict[str, str]]:
     """Fill the file with the lines of every table; return each one's columns."""
     tables = conn.execute(
-        "select table_name, line_query, columns from iu_gates.fn_history_tables()"
+        "select table_name, line_query, columns from iu_gates.fn_history_tables(%s)", (upto,)
     ).fetchall()
     if "iu_event" not in (name for name, *_ in tables):
         raise UsageError(
@@ -192,7 +201,9 @@ def _copy_of(query: str) -> sql.Composed:
     return sql.SQL(_COPY).format(sql.SQL(query))
 
 
-def _describe(conn: Conn, path: Path, file: Path, columns: dict[str, dict[str, str]]) -> Manifest:
+def _describe(
+    conn: Conn, path: Path, file: Path, upto: int | None, columns: dict[str, dict[str, str]]
+) -> Manifest:
     """Read the file back and hold it against the database, in the snapshot it was written in."""
     seen = reading.read(file)
     manifest = Manifest(
@@ -207,8 +218,9 @@ def _describe(conn: Conn, path: Path, file: Path, columns: dict[str, dict[str, s
             name: seen.tallies.get(name, reading.Tally()).state(types)
             for name, types in columns.items()
         },
+        upto=upto,
     )
-    wanted = db.fetch_value(conn, "select iu_gates.fn_history_state(false)")
+    wanted = db.fetch_value(conn, "select iu_gates.fn_history_state(false, %s)", upto)
     if manifest.states() != wanted:
         raise reading.not_whole(path, str(manifest.states()), f"as the database has it: {wanted}")
     return manifest
@@ -217,6 +229,12 @@ def _describe(conn: Conn, path: Path, file: Path, columns: dict[str, dict[str, s
 def _fetch_snapshot_at(conn: Conn) -> datetime:
     at: datetime = db.fetch_value(conn, "select now()")
     return at
+
+
+def _fetch_seen_before(conn: Conn) -> str:
+    """Return the oldest transaction that the snapshot may not have seen, as JSON takes it."""
+    query = "select pg_snapshot_xmin(pg_current_snapshot())::text"
+    return str(db.fetch_value(conn, query))
 
 
 def _identify(conn: Conn) -> dict[str, Any]:
@@ -243,5 +261,7 @@ def _facts(made: Export) -> dict[str, Any]:
         "size_bytes": manifest.size_bytes,
         "snapshot_at": manifest.snapshot_at.isoformat(),
         "ledger": dict(manifest.ledger),
+        "database": dict(manifest.database),
+        "upto": manifest.upto,
         "tables": manifest.states(),
     }

@@ -20,11 +20,19 @@ NAME: Final = "dry_run"
 
 @dataclass(frozen=True, slots=True)
 class DryRunFacts:
-    """The worker gate ("true", "false" or None), the audit, and the time that the attempts span."""
+    """
+    What the gate looks at.
+
+    Attributes:
+        gate_value: The worker gate: "true", "false" or None.
+        span_seconds: The time from the first dry-run attempt to the last.
+        pruned: Dry-run attempts that were seen once, and pruned since.
+    """
 
     gate_value: str | None
     audit: AuditReport
     span_seconds: float
+    pruned: int = 0
 
 
 def collect(conn: Conn, settings: Settings) -> DryRunFacts:
@@ -33,7 +41,8 @@ def collect(conn: Conn, settings: Settings) -> DryRunFacts:
     seen = db.fetch_one(conn, db.load("dry_run", settings.schema), {"route": ROUTE})
     value = seen["gate_value"] if "080" in lanes.list_applied(conn) else None
     span = float(seen["span_seconds"] or 0)
-    return DryRunFacts(value, audit.count(conn, settings, routes[ROUTE]), span)
+    counted = audit.count(conn, settings, routes[ROUTE])
+    return DryRunFacts(value, counted, span, int(seen["pruned"]))
 
 
 def judge(facts: DryRunFacts, settings: Settings) -> Verdict:
@@ -51,6 +60,7 @@ def judge(facts: DryRunFacts, settings: Settings) -> Verdict:
         "gate_value": facts.gate_value,
         "counts": dict(counts),
         "span_seconds": facts.span_seconds,
+        "pruned": facts.pruned,
     }
     return verdict(NAME, findings, facts_json)
 
@@ -61,8 +71,9 @@ def _judge_evidence(facts: DryRunFacts, settings: Settings) -> list[Finding]:
     return [
         Finding(
             "organic dry-run attempts",
-            counts.get("dry_run", -1) >= minimum,
-            f"{counts.get('dry_run')} of {counts.get('captured')} events captured",
+            counts.get("dry_run", -1) + facts.pruned >= minimum,
+            f"{counts.get('dry_run')} of {counts.get('captured')} events captured"
+            + (f", and {facts.pruned} pruned" if facts.pruned else ""),
             f"{minimum} or more",
             "iu-gates worker run",
             waits=True,

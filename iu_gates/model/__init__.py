@@ -7,7 +7,8 @@ The values that the rooms of the house hand to each other. No database, no polic
     moves       what moved, and what was captured after the fact
     proofs      what was tried: the proof, the rehearsal, the audit
     letters     dead letters, and what a redrive did
-    records     what is kept for good: the ledger, its export, a purge
+    routes      routes one by one: replayed, skipped, changed
+    records     what is kept for good: the ledger, its export, a prune, a purge
 """
 
 from iu_gates.model.letters import DeadLetter, LetterFilter, RedriveResult
@@ -22,14 +23,27 @@ from iu_gates.model.proofs import (
 from iu_gates.model.records import (
     LedgerEntry,
     LedgerExport,
+    PrunePreview,
+    PruneResult,
     PurgePreview,
     PurgeResult,
+)
+from iu_gates.model.routes import (
+    Place,
+    ReplayPreview,
+    ReplayResult,
+    Route,
+    RouteChange,
+    SkipPreview,
+    SkipResult,
+    Span,
 )
 from iu_gates.model.standing import (
     Batch,
     DoctorReport,
     Drift,
     DriftReport,
+    HistorySize,
     RouteState,
     Status,
     Stop,
@@ -75,6 +89,7 @@ __all__ = [
     "Finding",
     "GateReport",
     "GateState",
+    "HistorySize",
     "LedgerEntry",
     "LedgerExport",
     "Leftover",
@@ -82,9 +97,12 @@ __all__ = [
     "LockNeed",
     "Outcome",
     "PendingApproval",
+    "Place",
     "Plan",
     "PlannedStep",
     "ProofReport",
+    "PrunePreview",
+    "PruneResult",
     "PurgePreview",
     "PurgeResult",
     "RebasePreview",
@@ -92,9 +110,16 @@ __all__ = [
     "RedriveResult",
     "RehearsalReport",
     "RehearsedStep",
+    "ReplayPreview",
+    "ReplayResult",
     "RollbackPreview",
     "RollbackResult",
+    "Route",
+    "RouteChange",
     "RouteState",
+    "SkipPreview",
+    "SkipResult",
+    "Span",
     "Status",
     "Step",
     "Stop",

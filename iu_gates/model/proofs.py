@@ -90,11 +90,12 @@ class AuditReport:
 
     Attributes:
         counts: "host", "baseline", "captured", "dry_run", "delivered", "held", "duplicates",
-            "dead", "missed" (host rows without an event), "skipped" (events that every cursor
-            passed without an attempt), "repeated", "reordered", "unexplained" (target rows
-            without an attempt, or the reverse).
+            "dead", "left_out" (from before the route began), "skipped_by_decision", "missed"
+            (host rows without an event), "skipped" (events that every cursor passed without an
+            attempt), "repeated", "reordered", "unexplained" (target rows without an attempt, or
+            the reverse).
         findings: One of each kind of fault.
-        named: What is wrong, by the kind; at most 1,000 each.
+        named: What is wrong or was skipped by decision, by the kind; at most 1,000 each.
     """
 
     route: str

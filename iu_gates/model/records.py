@@ -1,12 +1,12 @@
 """
-What is kept for good, and what is taken out of it: the ledger, its export, a purge.
+What is kept for good, and what is taken out of it: the ledger, its export, a prune, a purge.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 
@@ -77,3 +77,42 @@ class PurgeResult:
     removed: Mapping[str, int]
     approved_by: tuple[str, ...]
     backup: str
+
+
+@dataclass(frozen=True, slots=True)
+class PrunePreview:
+    """
+    What a prune would remove.
+
+    Attributes:
+        upto: Nothing above this event goes.
+        events: How many events may go.
+        kept: How many below it stay: an open dead letter, or waiting to be tried again.
+        oldest: When the oldest event was captured; None without one.
+        age: How long an event must have been there; None if only `upto` counts.
+    """
+
+    upto: int
+    events: int
+    kept: int
+    oldest: datetime | None
+    age: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class PruneResult:
+    """
+    What a prune removed.
+
+    Attributes:
+        prune_no: Its number; None if there was nothing to remove.
+        removed: Rows by table.
+        export: Digest of the export that holds them, in `file`.
+    """
+
+    prune_no: int | None
+    upto: int
+    removed: Mapping[str, int]
+    kept: int
+    export: str | None
+    file: str | None

@@ -58,6 +58,25 @@ class WorkerState:
 
 
 @dataclass(frozen=True, slots=True)
+class HistorySize:
+    """
+    How much history there is.
+
+    Attributes:
+        oldest: When its oldest event was captured; None without one.
+        size_bytes: Of events and attempts on disk, indexes included.
+        beyond: Events that are older than the policy `history_keep` keeps; 0 without one.
+        overdue: Of these, older by two days and more, that nothing holds back.
+    """
+
+    events: int
+    oldest: datetime | None
+    size_bytes: int
+    beyond: int
+    overdue: int
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """
     Everything that `status` shows, read in one transaction.
@@ -72,6 +91,7 @@ class Status:
         next_command: What to type next.
         blocks: What stands in the way of `next_gate`, one line each.
         ledger_seq, ledger_hash: The head of the ledger; 0 and "" before the first entry.
+        history: How much there is; None before 008.
     """
 
     database: str
@@ -90,6 +110,7 @@ class Status:
     blocks: tuple[str, ...] = ()
     ledger_seq: int = 0
     ledger_hash: str = ""
+    history: HistorySize | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@ with event as (
     select e.event_id, e.cluster_id, e.subject, e.version_seq, e.xact_id, e.captured_at
     from :"iu_schema".iu_event as e
     where e.event_type = %(event_type)s
+      and (%(filter)s::jsonb -> 'subject' is null or e.subject = %(filter)s::jsonb ->> 'subject')
+      and (%(filter)s::jsonb -> 'payload' is null or e.payload @> (%(filter)s::jsonb -> 'payload'))
 ),
 
 attempt as (
@@ -11,6 +13,8 @@ attempt as (
            count(*) filter (where a.status = 'held') as held,
            count(*) filter (where a.status = 'sent') as sent,
            count(*) filter (where a.status = 'duplicate') as duplicate,
+           count(*) filter (where a.status = 'replayed') as replayed,
+           count(*) filter (where a.status = 'skipped') as skipped,
            min(a.attempt_id) filter (where a.status in ('sent', 'dry_run')) as first_effect
     from :"iu_schema".iu_route_attempt as a
     where a.route_name = %(route)s
@@ -43,17 +47,19 @@ carried as (
 ),
 
 beginning as (
-    select c.cluster_id, c.old_snapshot, c.old_seq from :"iu_schema".iu_route_cursor as c
+    select c.cluster_id, c.old_snapshot, c.old_seq, c.is_carry_over, c.last_event_id
+    from :"iu_schema".iu_route_cursor as c
     where c.route_name = %(route)s and c.is_start order by c.cursor_no desc limit 1
 ),
 
 fate as (
     select e.*,
            coalesce(a.dry_run, 0) as dry_run, coalesce(a.held, 0) as held, coalesce(a.sent, 0) as sent,
-           coalesce(a.duplicate, 0) as duplicate, a.first_effect,
+           coalesce(a.duplicate, 0) as duplicate, coalesce(a.replayed, 0) as replayed,
+           coalesce(a.skipped, 0) as skipped, a.first_effect,
            d.event_id is not null as was_dead, coalesce(d.is_open, false) as dead,
            k.event_id is not null as parked, c.event_id is not null as carried,
-           coalesce(a.sent + a.dry_run + a.duplicate, 0) = 0 and not coalesce(d.is_open, false)
+           coalesce(a.sent + a.dry_run + a.duplicate + a.replayed + a.skipped, 0) = 0 and not coalesce(d.is_open, false)
            and k.event_id is null as open
     from event as e
     left join attempt as a on a.event_id = e.event_id
@@ -67,6 +73,8 @@ seen as (
     select f.*, f.subject || ' version ' || f.version_seq as name,
            f.sent > 1 or f.dry_run > 1 or f.sent + f.dry_run > 1 as is_repeated,
            case when not f.open or b.cluster_id is null then false
+               -- It began with an event of the past, and carried over what came from there on.
+               when b.is_carry_over and f.event_id > b.last_event_id then false
                when f.cluster_id = b.cluster_id then pg_visible_in_snapshot(f.xact_id, b.old_snapshot)
                else f.event_id <= b.old_seq end as is_before,
            case when not f.open or f.carried or p.cluster_id is null then false
@@ -98,8 +106,8 @@ orphan as (
 )
 
 select count(*) as captured,
-       count(*) filter (where s.dry_run > 0) as dry_run,
-       count(*) filter (where s.sent > 0) as delivered,
+       count(*) filter (where s.dry_run > 0 and s.replayed = 0) as dry_run,
+       count(*) filter (where s.sent + s.replayed > 0) as delivered,
        count(*) filter (where s.open and s.held > 0) as held,
        count(*) filter (where s.open and s.held = 0 and not s.is_before) as waiting,
        count(*) filter (where s.open and s.is_before) as left_out,
@@ -107,8 +115,11 @@ select count(*) as captured,
        count(*) filter (where s.parked) as parked,
        count(*) filter (where s.open and s.held = 0 and not s.is_before
                         and s.captured_at < now() - interval '2 seconds') as late,
-       count(*) filter (where s.duplicate > 0 and s.sent = 0 and s.dry_run = 0) as duplicates,
+       count(*) filter (where s.duplicate > 0 and s.sent + s.replayed = 0 and s.dry_run = 0) as duplicates,
        count(*) filter (where s.dead) as dead,
+       count(*) filter (where s.skipped > 0 and s.sent + s.replayed + s.duplicate = 0) as skipped_by_decision,
+       (array_agg(s.name order by s.event_id)
+        filter (where s.skipped > 0 and s.sent + s.replayed + s.duplicate = 0))[1:1000] as skipped_by_decision_names,
        count(*) filter (where s.is_repeated) as repeated,
        (array_agg(s.name order by s.event_id) filter (where s.is_repeated))[1:1000] as repeated_names,
        count(*) filter (where s.is_passed and not s.is_before) as skipped,

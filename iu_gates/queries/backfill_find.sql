@@ -23,3 +23,7 @@ where u.:"version" > 1
   and not exists (
       select from :"iu_schema".iu_event as e
       where e.event_type = 'iu.version_applied' and e.subject = u.:"unit"::text and e.version_seq = u.:"version")
+  and not exists (
+      select from iu_gates.pruned_event as g
+      where g.event_type = 'iu.version_applied' and g.subject = u.:"unit"::text
+        and g.versions @> u.:"version"::bigint)

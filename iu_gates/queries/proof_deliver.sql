@@ -10,7 +10,7 @@ where r.route_name = :"route" and a.route_name = r.route_name
   and a.approval_id = (select max(b.approval_id) from iu_gates.approval as b);
 set constraints all immediate;
 create temporary table iu_proof on commit drop as
-select e.event_id, e.event_type,
+select e.event_id, e.event_type, e.subject, e.payload,
        fn_iu_idempotency_key(:"route", e.event_type, e.subject, e.version_seq) as idempotency_key,
        null::integer as first_sent, null::integer as second_sent, null::integer as second_duplicates,
        null::bigint as in_target
@@ -26,7 +26,8 @@ update iu_proof as p set (second_sent, second_duplicates) = (
     from fn_iu_route_attempt(:"route", (select array_agg(q.event_id order by q.event_id) from iu_proof as q)) as a);
 select jsonb_build_object(
     'captured', (select count(*) from iu_proof),
-    'resolved', (select count(*) from iu_proof as p cross join lateral fn_iu_route_resolve(p.event_type) as r
+    'resolved', (select count(*) from iu_proof as p
+                 cross join lateral fn_iu_route_resolve(p.event_type, p.subject, p.payload) as r
                  where r.route_name = :"route"),
     'first_sent', (select max(p.first_sent) from iu_proof as p),
     'first_status', (select a.status from iu_route_attempt as a join iu_proof as p on p.event_id = a.event_id

@@ -6,14 +6,15 @@ Values into text: the only place that knows colour, width and marks.
     values    the same values as JSON, and no secret in either
     words     numbers, times, sizes
     findings  findings and verdicts
-    errors, status, walk, reports, record, backups, history, letters, rehearsal, demo   a page each
+    errors, status, walk, reports, record, backups, history, letters, routes, rehearsal, demo
+              a page each
     progress  a bar on a terminal
 """
 
 from iu_gates.render.backups import pruned, site_backup
 from iu_gates.render.demo import demo_table
 from iu_gates.render.errors import error
-from iu_gates.render.history import export, purge, purge_preview
+from iu_gates.render.history import export, prune, prune_preview, purge, purge_preview
 from iu_gates.render.letters import dead_letter, dead_letters, redriven
 from iu_gates.render.move import backfill, rebase, rebase_preview
 from iu_gates.render.output import terminal_width, write, write_bytes, write_text
@@ -29,6 +30,15 @@ from iu_gates.render.record import (
 )
 from iu_gates.render.rehearsal import leftovers, rehearsal
 from iu_gates.render.reports import adopt, audits, doctor, drift, proof
+from iu_gates.render.routes import (
+    replay_preview,
+    replayed,
+    route,
+    route_change,
+    routes,
+    skip_preview,
+    skipped,
+)
 from iu_gates.render.status import status
 from iu_gates.render.values import error_to_json, jsonify, scrub, to_json
 from iu_gates.render.walk import (
@@ -71,6 +81,8 @@ __all__ = [
     "plan",
     "plan_sql",
     "proof",
+    "prune",
+    "prune_preview",
     "pruned",
     "purge",
     "purge_preview",
@@ -78,10 +90,17 @@ __all__ = [
     "rebase_preview",
     "redriven",
     "rehearsal",
+    "replay_preview",
+    "replayed",
     "rollback",
     "rollback_preview",
+    "route",
+    "route_change",
+    "routes",
     "scrub",
     "site_backup",
+    "skip_preview",
+    "skipped",
     "status",
     "terminal_width",
     "to_json",

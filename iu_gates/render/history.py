@@ -1,11 +1,11 @@
-"""History that leaves: an export, and what a purge removes."""
+"""History that leaves: an export, and what a prune or a purge removes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from iu_gates.model import PurgePreview, PurgeResult
+from iu_gates.model import PrunePreview, PruneResult, PurgePreview, PurgeResult
 from iu_gates.render import words
 from iu_gates.render.page import WIDTH, Page
 
@@ -18,6 +18,8 @@ def export(made: Export, width: int = WIDTH) -> Page:
     page, manifest = Page(width), made.manifest
     page.line(("✓", "good"), " ", (str(made.path), "head"))
     page.field("holds", _rows({n: t.rows for n, t in manifest.tables.items()}))
+    if manifest.upto is not None:
+        page.field("bound", f"what is about the events up to {words.number(manifest.upto)}")
     page.field("size", words.size(manifest.size_bytes))
     page.field(
         "of",
@@ -26,6 +28,42 @@ def export(made: Export, width: int = WIDTH) -> Page:
     )
     page.field("digest", manifest.digest)
     page.field("", "read back whole")
+    return page
+
+
+def prune_preview(preview: PrunePreview, width: int = WIDTH) -> Page:
+    """Return what a prune would export and remove."""
+    page = Page(width)
+    page.line(("prune of the history", "head"))
+    could = f"{words.plural(preview.events, 'event')}, up to event {words.number(preview.upto)}"
+    page.field("could go", could if preview.events else "nothing")
+    if preview.age is not None:
+        page.field(
+            "keeps", f"what was captured in the last {words.age(preview.age.total_seconds())}"
+        )
+    if preview.kept:
+        page.field(
+            "stays", f"{words.plural(preview.kept, 'event')}: a dead letter, or to be tried again"
+        )
+    page.field("oldest", words.moment(preview.oldest))
+    return page
+
+
+def prune(result: PruneResult, width: int = WIDTH) -> Page:
+    """Return what a prune removed, and where it is now."""
+    page = Page(width)
+    if result.prune_no is None:
+        page.line(("✓", "good"), " nothing to prune: no event is old enough and done with")
+        return page
+    page.line(
+        ("✓", "good"), f" pruned up to event {words.number(result.upto)}; the export holds it"
+    )
+    page.field("removed", _rows(result.removed))
+    if result.kept:
+        page.field(
+            "stays", f"{words.plural(result.kept, 'event')}: waiting, or newer than the export"
+        )
+    page.field("export", f"{result.file}, digest {result.export}")
     return page
 
 

@@ -10,7 +10,12 @@ from iu_gates.render import words
 from iu_gates.render.findings import findings
 from iu_gates.render.page import WIDTH, Page, Span
 
-_COUNTED: Final = ("host", "baseline", "captured", "dry_run", "delivered", "held", "duplicates")
+_COUNTED: Final = (
+    *("host", "baseline", "captured", "dry_run", "delivered", "held", "duplicates"),
+    *("pruned", "left_out", "skipped_by_decision"),
+)
+_SELDOM: Final = ("pruned", "left_out", "skipped_by_decision")
+_SHOWN: Final = 10
 _FAULTS: Final = ("dead", "missed", "skipped", "repeated", "reordered", "unexplained")
 
 
@@ -39,9 +44,13 @@ def audits(reports: Sequence[AuditReport], width: int = WIDTH) -> Page:
         )
         page.line(_mark(passed=report.passed), f" {report.route}: {outcome}")
         for names in (_COUNTED, _FAULTS):
-            present = {n: report.counts[n] for n in names if n in report.counts}
+            rare = {n for n in _SELDOM if not report.counts.get(n)}
+            present = {n: report.counts[n] for n in names if n in report.counts and n not in rare}
             if present:
                 page.field("", words.counts(present, names), columns=2)
+        if decided := report.named.get("skipped_by_decision"):
+            more = ", …" if report.counts["skipped_by_decision"] > _SHOWN else ""
+            page.field("", f"skipped by decision: {', '.join(decided[:_SHOWN])}{more}", columns=2)
         findings(page, report.findings)
     if not reports:
         page.line("no route to audit: nothing to do")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from iu_gates.model import RouteState, Status, Stop, WorkerState
+from iu_gates.model import HistorySize, RouteState, Status, Stop, WorkerState
 from iu_gates.render import words
 from iu_gates.render.page import LABEL, NOT_YET, WIDTH, Page, Span, Style, clip
 
@@ -111,7 +111,20 @@ def _surroundings(page: Page, seen: Status) -> None:
     _workers(page, seen.workers)
     page.fields("disagree", seen.disagreements, "bad", most=4)
     page.fields("drift", seen.drift or ("none",), "bad" if seen.drift else "", most=4)
+    if seen.history and seen.history.events:
+        _history(page, seen.history)
     page.field("ledger", words.head(seen.ledger_seq, seen.ledger_hash))
+
+
+def _history(page: Page, size: HistorySize) -> None:
+    oldest = words.moment(size.oldest)
+    page.field(
+        "history",
+        f"{words.plural(size.events, 'event')} since {oldest}, {words.size(size.size_bytes)}",
+    )
+    if size.beyond:
+        text = f"{words.number(size.beyond)} older than history_keep: iu-gates history prune"
+        page.field("", text, "warn")
 
 
 def _stop(stop: Stop) -> str:

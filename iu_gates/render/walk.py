@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from iu_gates.config import ROUTE
 from iu_gates.model import (
     AdvanceResult,
     DisableResult,
@@ -117,7 +118,9 @@ def disable(result: DisableResult, width: int = WIDTH) -> Page:
     page.fields("in hand", result.in_hand, "bad")
     page.fields("ended", result.terminated)
     page.field("lane", result.lane)
-    page.command("back on", "iu-gates advance --to live")
+    further = result.route not in {None, ROUTE}
+    again = f"iu-gates route enable {result.route}" if further else "iu-gates advance --to live"
+    page.command("back on", again)
     return page
 
 

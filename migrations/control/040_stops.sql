@@ -170,7 +170,7 @@ begin
                 jsonb_build_object('epoch', v_stop.epoch, 'kind', v_stop.kind, 'reason', v_stop.reason,
                                    'stopped_by', v_stop.stopped_by, 'stopped_at', v_stop.stopped_at))
             where epoch = v_stop.epoch;
-            if v_stop.kind = 'trip' then
+            if v_stop.kind = 'trip' and v_stop.route_name = 'iu.version_applied.workflow' then
                 perform iu_gates.fn_void(array['canary', 'live'], format('trip of "%s"', v_stop.route_name));
             end if;
             v_folded := v_folded + 1;

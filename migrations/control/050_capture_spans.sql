@@ -60,6 +60,10 @@ begin
           select from :"iu_schema".iu_event as e
           where e.event_type = 'iu.version_applied'
             and e.subject = u.:"iu_unit_column"::text and e.version_seq = u.:"iu_version_column")
+      and not exists (
+          select from iu_gates.pruned_event as p
+          where p.event_type = 'iu.version_applied'
+            and p.subject = u.:"iu_unit_column"::text and p.versions @> u.:"iu_version_column"::bigint)
     group by s.span_no, u.:"iu_unit_column"::text
     on conflict (subject, span_no) do nothing;
     update iu_gates.capture_span set baseline_at = clock_timestamp() where baseline_at is null;

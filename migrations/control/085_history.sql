@@ -6,30 +6,33 @@
 -- in the transaction of such a row and in no other, so that nothing but this trigger stands
 -- between the owner and the history, whatever a command would say.
 
-create or replace function iu_gates.fn_history_tables()
+create or replace function iu_gates.fn_history_tables(p_upto bigint)
 returns table (table_name text, is_purged boolean, line_query text, columns jsonb)
 language sql stable
 set search_path from current
 as $$
     -- A line is {"table": name, "row": {column: value}}. bigint and numeric as text: a JSON
-    -- number of theirs is not safe beyond 2^53.
+    -- number of theirs is not safe beyond 2^53. With a bound: what is about the events up to it.
     select t.name, t.is_purged,
            format('select ''{"table":"%s","row":'' || row_to_json(r)::text || ''}'' as line'
-                  ' from (select %s from %I.%I as t order by %s) as r',
-                  t.name, c.list, t.home, t.name, t.sorted),
+                  ' from (select %s from %I.%I as t%s order by %s) as r',
+                  t.name, c.list, t.home, t.name,
+                  case when p_upto is not null and t.bounded <> '' then format(' where ' || t.bounded, p_upto, t.home) end,
+                  t.sorted),
            c.types
     from (values
-        (1, :'iu_schema', 'iu_event', 't.event_id', true),
-        (2, :'iu_schema', 'iu_outbound_route', 't.route_name', false),
-        (3, :'iu_schema', 'iu_route_attempt', 't.attempt_id', true),
-        (4, :'iu_schema', 'iu_route_dead_letter', 't.dead_letter_id', true),
-        (5, :'iu_schema', 'iu_route_redrive', 't.dead_letter_id', true),
-        (6, :'iu_schema', 'iu_route_parked', 't.route_name, t.event_id', true),
-        (7, :'iu_schema', 'iu_route_cursor', 't.cursor_no', true),
-        (8, :'iu_schema', 'iu_route_carry_over', 't.route_name, t.window_stamp, t.event_id', true),
-        (9, 'iu_gates', 'capture_span', 't.span_no', false),
-        (10, 'iu_gates', 'capture_baseline', 't.subject, t.span_no', false)
-    ) as t (place, home, name, sorted, is_purged)
+        (1, :'iu_schema', 'iu_event', 't.event_id', true, 't.event_id <= %s'),
+        (2, :'iu_schema', 'iu_outbound_route', 't.route_name', false, ''),
+        (3, :'iu_schema', 'iu_route_attempt', 't.attempt_id', true, 't.event_id <= %s'),
+        (4, :'iu_schema', 'iu_route_dead_letter', 't.dead_letter_id', true, 't.event_id <= %s'),
+        (5, :'iu_schema', 'iu_route_redrive', 't.dead_letter_id', true,
+         't.dead_letter_id in (select d.dead_letter_id from %2$I.iu_route_dead_letter as d where d.event_id <= %1$s)'),
+        (6, :'iu_schema', 'iu_route_parked', 't.route_name, t.event_id', true, null),
+        (7, :'iu_schema', 'iu_route_cursor', 't.cursor_no', true, null),
+        (8, :'iu_schema', 'iu_route_carry_over', 't.route_name, t.window_stamp, t.event_id', true, null),
+        (9, 'iu_gates', 'capture_span', 't.span_no', false, null),
+        (10, 'iu_gates', 'capture_baseline', 't.subject, t.span_no', false, null)
+    ) as t (place, home, name, sorted, is_purged, bounded)
     cross join lateral (
         select string_agg(case when a.atttypid in ('bigint'::regtype, 'numeric'::regtype)
                                then format('t.%1$I::text as %1$I', a.attname)
@@ -38,15 +41,15 @@ as $$
         from pg_attribute as a
         where a.attrelid = to_regclass(format('%I.%I', t.home, t.name)) and a.attnum > 0 and not a.attisdropped
     ) as c
-    where c.list is not null
+    where c.list is not null and (p_upto is null or t.bounded is not null)
     order by t.place
 $$;
 
-comment on function iu_gates.fn_history_tables()
+comment on function iu_gates.fn_history_tables(bigint)
 is 'Tables of the history that there are, the query that gives each row as a line, and the columns'' types';
-revoke execute on function iu_gates.fn_history_tables() from public;
+revoke execute on function iu_gates.fn_history_tables(bigint) from public;
 
-create or replace function iu_gates.fn_history_state(p_purged_only boolean) returns jsonb
+create or replace function iu_gates.fn_history_state(p_purged_only boolean, p_upto bigint) returns jsonb
 language plpgsql stable
 set search_path from current
 set timezone to 'UTC'
@@ -58,7 +61,7 @@ declare
     v_state jsonb := '{}'::jsonb;
 begin
     for v_table in
-        select t.table_name, t.line_query from iu_gates.fn_history_tables() as t
+        select t.table_name, t.line_query from iu_gates.fn_history_tables(p_upto) as t
         where t.is_purged or not p_purged_only
     loop
         -- The sum of the first 60 bits of each line's SHA-256: no order, no memory.
@@ -72,9 +75,9 @@ begin
 end
 $$;
 
-comment on function iu_gates.fn_history_state(boolean)
+comment on function iu_gates.fn_history_state(boolean, bigint)
 is 'Rows and a sum over the lines of each table of the history, or of those alone that a purge empties';
-revoke execute on function iu_gates.fn_history_state(boolean) from public;
+revoke execute on function iu_gates.fn_history_state(boolean, bigint) from public;
 
 create table if not exists iu_gates.purge (
     purge_no bigint generated always as identity,
@@ -211,7 +214,7 @@ as $$
                       coalesce(p_contents -> 'tables' -> n.key ->> 'rows', 'not'),
                       case when n.value -> 'rows' = p_contents -> 'tables' -> n.key -> 'rows'
                            then ', and not the same' else '' end) order by n.key), '{}')
-    from jsonb_each(iu_gates.fn_history_state(true)) as n
+    from jsonb_each(iu_gates.fn_history_state(true, null)) as n
     where n.value is distinct from p_contents -> 'tables' -> n.key
 $$;
 
@@ -263,7 +266,7 @@ declare
 begin
     -- No batch in hand, and none begins; nobody adds a row, but everybody goes on reading.
     perform pg_advisory_xact_lock(18773001, 0);
-    for v_table in select t.table_name from iu_gates.fn_history_tables() as t where t.is_purged loop
+    for v_table in select t.table_name from iu_gates.fn_history_tables(null) as t where t.is_purged loop
         execute format('lock table %I.%I in exclusive mode', :'iu_schema', v_table);
     end loop;
     v_findings := iu_gates.fn_purge_findings(new.digest);
@@ -289,6 +292,19 @@ create or replace trigger purge_guard
 before insert on iu_gates.purge
 for each row execute function iu_gates.fn_purge_guard();
 
+create or replace function iu_gates.fn_is_pruning() returns boolean
+language sql volatile
+set search_path from current
+as $$
+    -- The setting alone is anybody's; below a trigger that set it in this transaction there is
+    -- iu_gates.prune_batch (088_prune.sql) and nothing else of ours.
+    select pg_trigger_depth() > 1
+           and current_setting('iu_gates.pruning', true) = pg_current_xact_id_if_assigned()::text
+$$;
+
+comment on function iu_gates.fn_is_pruning() is 'True in a trigger below that of a batch of a prune';
+revoke execute on function iu_gates.fn_is_pruning() from public;
+
 create or replace function iu_gates.fn_keep_history() returns trigger
 language plpgsql
 set search_path from current
@@ -301,13 +317,16 @@ begin
     ) then
         return null;
     end if;
+    if tg_op = 'DELETE' and iu_gates.fn_is_pruning() then
+        return null;
+    end if;
     raise exception '"%.%" is append-only: % is refused', tg_table_schema, tg_table_name, lower(tg_op)
         using errcode = 'IUG40',
-              hint = 'history is kept; iu-gates history export and purge are the only way to remove it';
+              hint = 'history is kept; iu-gates history prune and purge are the only ways to remove it';
 end
 $$;
 
-comment on function iu_gates.fn_keep_history() is 'Refuse UPDATE, DELETE and TRUNCATE of history, but for an approved purge';
+comment on function iu_gates.fn_keep_history() is 'Refuse UPDATE, DELETE and TRUNCATE of history, but for an approved purge and a batch of a prune';
 revoke execute on function iu_gates.fn_keep_history() from public;
 
 create or replace function iu_gates.fn_purge_history(p_digest text) returns bigint
@@ -325,7 +344,7 @@ begin
     using v_purge.purge_no;
     execute (
         select 'truncate ' || string_agg(format('%I.%I', :'iu_schema', t.table_name), ', ')
-        from iu_gates.fn_history_tables() as t where t.is_purged);
+        from iu_gates.fn_history_tables(null) as t where t.is_purged);
     -- As 060's downgrade leaves it where there is no history: the next 060 begins anew.
     execute format('delete from %I.iu_outbound_route where route_name = $1', :'iu_schema')
     using 'iu.version_applied.workflow';

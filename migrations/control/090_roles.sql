@@ -26,7 +26,8 @@ begin
             'fn_is_scratch', 'fn_is_stopped', 'fn_stops_in_force', 'fn_catalog', 'fn_catalog_hashes', 'fn_drift',
             'fn_kept_catalog', 'fn_fingerprint', 'fn_not_in_force', 'fn_votes', 'fn_route_definition_hash',
             'fn_ledger_verify', 'fn_ledger_hash', 'fn_batches_in_hand', 'fn_history', 'fn_role_grants',
-            'fn_iu_route_mode']
+            'fn_iu_route_mode', 'fn_iu_route_takes', 'fn_iu_cursor_current', 'fn_iu_cursor_has_passed',
+            'fn_iu_cursor_pending']
         from reader as r
         union all values
             ('iu_gates_auditor', array['fn_capture_baseline']),

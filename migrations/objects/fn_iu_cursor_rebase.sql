@@ -30,7 +30,9 @@ begin
         insert into iu_route_carry_over (route_name, window_stamp, event_id)
         select p_route, v_new.new_stamp, e.event_id
         from iu_event as e
-        join iu_outbound_route as r on r.route_name = p_route and r.event_type = e.event_type
+        join iu_outbound_route as r
+            on r.route_name = p_route and r.event_type = e.event_type
+            and fn_iu_route_takes(r.event_filter, e.subject, e.payload)
         where (e.cluster_id <> p_cluster
                or (pg_visible_in_snapshot(e.xact_id, v_new.new_snapshot) and e.xact_id <> p_xid))
           and case

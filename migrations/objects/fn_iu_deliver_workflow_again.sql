@@ -1,8 +1,10 @@
 create function fn_iu_deliver_workflow_again(p_route text, p_event_ids bigint[])
-returns table (event_id bigint, status text, message text)
+returns table (event_id bigint, status text, message text, idempotency_key text)
 language plpgsql
 set search_path from current
 as $$
+-- The host's key column may have the name of one of ours.
+#variable_conflict use_column
 declare
     v_written text[];
 begin
@@ -30,7 +32,8 @@ begin
                when o.data = e.payload then 'duplicate'
                else 'collision'
            end,
-           case when k.idempotency_key <> all (coalesce(v_written, '{}')) then 'the target has this key' end
+           case when k.idempotency_key <> all (coalesce(v_written, '{}')) then 'the target has this key' end,
+           k.idempotency_key
     from iu_event as e
     cross join lateral (values (
         fn_iu_idempotency_key(p_route, e.event_type, e.subject, e.version_seq))) as k (idempotency_key)

@@ -39,20 +39,16 @@ begin
         return;
     end if;
 
-    -- 1. The sequence, then the own xid, then the keys; the switches are read under the keys.
+    -- 1. The sequence, then the own xid, then the keys; the switches are read under all of them: who
+    -- had the cursor's before may have spent the canary's quota.
     v_seq := fn_iu_event_seq();
     v_xid := pg_current_xact_id();
     perform pg_advisory_xact_lock_shared(18773001, 0);
     perform pg_advisory_xact_lock_shared(18773002, v_route.route_no);
-    state := fn_iu_route_mode(p_route);
-    if state = 'hold' then
-        return;
-    end if;
     if not pg_try_advisory_xact_lock(18773003, v_route.route_no) then
         state := 'standby';
         return;
     end if;
-    -- Once more with the cursor in hand: who had it before may have spent the canary's quota.
     select r.* into strict v_route from iu_outbound_route as r where r.route_name = p_route;
     state := fn_iu_route_mode(p_route);
     if state = 'hold' then
@@ -69,7 +65,7 @@ begin
         if v_cursor.new_snapshot is null then
             v_cursor := fn_iu_cursor_open(v_cursor, v_seq, v_xid);
         end if;
-        v_ids := fn_iu_cursor_batch(v_cursor, v_route.event_type, p_limit);
+        v_ids := fn_iu_cursor_batch(v_cursor, v_route.event_type, v_route.event_filter, p_limit);
     end if;
     events := cardinality(v_ids);
     v_taken := events;

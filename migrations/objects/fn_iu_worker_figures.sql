@@ -6,7 +6,7 @@ as $$
     -- Bounded, however long the history is (P12): at most 1,000 events a route are looked at.
     -- Beyond those its lag is what the sequence says.
     with route as materialized (
-        select r.route_name, r.event_type, fn_iu_route_mode(r.route_name) as mode,
+        select r.route_name, r.event_type, r.event_filter, fn_iu_route_mode(r.route_name) as mode,
                fn_iu_cursor_current(r.route_name, 'live') as at
         from iu_outbound_route as r
     ),
@@ -14,16 +14,18 @@ as $$
         select r.route_name, fn_iu_event_seq() - (r.at).old_seq as ids, n.waiting, n.looked_at, n.since
         from route as r
         cross join lateral (
-            select count(*) as looked_at, count(*) filter (where e.event_type = r.event_type) as waiting,
-                   min(e.captured_at) filter (where e.event_type = r.event_type) as since
-            from ((select w.event_type, w.captured_at
+            select count(*) as looked_at, count(*) filter (where e.is_ours) as waiting,
+                   min(e.captured_at) filter (where e.is_ours) as since
+            from ((select w.event_type = r.event_type and fn_iu_route_takes(r.event_filter, w.subject, w.payload)
+                          as is_ours, w.captured_at
                    from iu_route_carry_over as c
                    join iu_event as w on w.event_id = c.event_id
                    where (r.at).is_carry_over and c.route_name = r.route_name
                      and c.window_stamp = (r.at).new_stamp and c.event_id > (r.at).last_event_id
                    order by c.event_id limit 1000)
                   union all
-                  (select w.event_type, w.captured_at from iu_event as w
+                  (select w.event_type = r.event_type and fn_iu_route_takes(r.event_filter, w.subject, w.payload),
+                          w.captured_at from iu_event as w
                    where w.event_id > greatest((r.at).old_seq, (r.at).last_event_id)
                      and not (pg_visible_in_snapshot(w.xact_id, (r.at).old_snapshot)
                               and w.xact_id <> (r.at).old_xid)

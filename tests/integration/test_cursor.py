@@ -387,6 +387,31 @@ def test_batch_costs_the_same_deep_in_one_transactions_history(dry: Engine) -> N
     assert last < 2000
 
 
+def test_batch_stops_at_its_limit_without_statistics(live: Engine) -> None:
+    """
+    P12: events that no ANALYZE has seen yet; a batch reads its own, not the rest of the window.
+
+    With statistics of a small table the planner would rather sort all that is left.
+    """
+    read = "select idx_tup_read from pg_stat_user_indexes where indexrelname = 'iu_event_pkey'"
+    worker = live.make_conn()
+    for number in range(3):
+        write_bulk(live.conn, f"early {number}", 2, 201)
+        drain(worker)
+    write_bulk(live.conn, "window", 2, 20001)
+
+    def count_read() -> int:
+        worker.execute("select pg_stat_force_next_flush()")
+        worker.execute("select 1")
+        ((count,),) = live.fetch(read)
+        return int(count)
+
+    before = count_read()
+    for _ in range(8):
+        assert run_batch(worker, limit=50).events == 50
+    assert count_read() - before < 8 * 50 * 10
+
+
 @pytest.mark.parametrize("state", [State.DRY, State.LIVE])
 def test_batch_costs_the_same_with_more_history(make_engine: MakeEngine, state: State) -> None:
     """

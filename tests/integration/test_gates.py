@@ -203,14 +203,14 @@ def test_drift_blocks_and_names_the_object(make_stage: MakeStage) -> None:
     """
     stage = make_stage(State.DRY)
     ((body,),) = stage.fetch(
-        "select pg_get_functiondef('iu_core.fn_iu_route_resolve(text)'::regprocedure)"
+        "select pg_get_functiondef('iu_core.fn_iu_route_resolve(text, text, jsonb)'::regprocedure)"
     )
-    stage.conn.execute("alter function iu_core.fn_iu_route_resolve(text) cost 7")
+    stage.conn.execute("alter function iu_core.fn_iu_route_resolve(text, text, jsonb) cost 7")
 
     error = refuse(stage)
 
-    assert "fn_iu_route_resolve(text): changed" in error.summary
-    assert "fn_iu_route_resolve(text): changed" in str(stage.status().drift)
+    assert "fn_iu_route_resolve(text,text,jsonb): changed" in error.summary
+    assert "fn_iu_route_resolve(text,text,jsonb): changed" in str(stage.status().drift)
     assert "090" not in stage.list_revisions()
     stage.conn.execute(body)
     assert stage.advance().reports[0].verdict.gate == "substrate"

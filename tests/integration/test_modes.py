@@ -31,7 +31,6 @@ from tests.support.engine import (
     in_background,
     open_engine,
     run_batch,
-    wait_until,
     write,
     write_bulk,
 )
@@ -223,41 +222,17 @@ def test_quota_is_read_with_the_cursor_in_hand(canary: Engine) -> None:
     """
     P2: a worker that came while another one spent the quota does not spend it again.
 
-    It has found the route live with a quota of one, and pauses; then the quota goes to 0.
+    It has found the route live with a quota of one and waits for its keys; the quota goes to 0.
     """
     write(canary.conn, "unit", 2, 3)
-    canary.conn.execute(
-        """
-        alter function iu_core.fn_iu_route_mode(text) rename to fn_mode;
-        create function iu_core.fn_iu_route_mode(p_route text) returns text language plpgsql as $$
-        declare
-            v_mode text := iu_core.fn_mode(p_route);
-        begin
-            perform pg_advisory_lock_shared(42);
-            perform pg_advisory_unlock_shared(42);
-            return v_mode;
-        end $$
-        """
-    )
-    holder, other, worker = (
-        canary.make_conn(autocommit=False),
-        canary.make_conn(),
-        canary.make_conn(),
-    )
+    holder, worker = canary.make_conn(autocommit=False), canary.make_conn()
     holder.execute("select pg_advisory_xact_lock(%s, 0)", [GATE_KEY])
     with in_background(run_batch, worker) as batch:
         canary.wait_until_waiting(worker)
-        other.execute("select pg_advisory_lock(42)")
-        holder.rollback()
-        pauses = (
-            "select exists (select from pg_locks where pid = %s and objid = 42 and not granted)"
-        )
-        pid = worker.info.backend_pid
-        wait_until(lambda: canary.fetch_value(pauses, pid), "the worker has read the mode")
         with canary.conn.transaction():
             canary.conn.execute("select set_config('iu_gates.switch_by', 'function', true)")
             canary.conn.execute("update iu_core.iu_outbound_route set quota = 0")
-        other.execute("select pg_advisory_unlock(42)")
+        holder.rollback()
         assert batch.result(timeout=20).state == "held"
     assert canary.list_attempted("sent") == []
 

@@ -35,9 +35,9 @@ BREAKS = {
         "function iu_core.fn_iu_route_live(text): added",
     "create function iu_core.encode(bytea, text) returns text language sql as $$ select '' $$":
         "function iu_core.encode(bytea,text): added",
-    "drop function iu_core.fn_iu_route_resolve(text);"
-    " create function iu_core.fn_iu_route_resolve(text) returns text language sql as $$ select '' $$":
-        "function iu_core.fn_iu_route_resolve(text): changed",
+    "drop function iu_core.fn_iu_route_resolve(text, text, jsonb);"
+    " create function iu_core.fn_iu_route_resolve(text, text, jsonb) returns text language sql as $$ select '' $$":
+        "function iu_core.fn_iu_route_resolve(text,text,jsonb): changed",
     "grant execute on function iu_core.fn_iu_gate_set(text) to public":
         "function iu_core.fn_iu_gate_set(text): privilege EXECUTE of public: added",
     "revoke execute on function iu_core.fn_iu_worker_beat(text, text, text, integer, text, text) from iu_gates_worker":

@@ -230,7 +230,7 @@ def test_inserted_route_needs_an_approval_of_its_own(
     """
     definition = relaxed.fetch_value(
         "select iu_core.fn_iu_route_definition("
-        "'other', 'iu.version_applied', 'notify', 'bell', 'pass')"
+        "'other', 'iu.version_applied', 'notify', 'bell', 'pass', null)"
     )
     with pytest.raises(errors.ForeignKeyViolation):
         writer.execute(insert, [approve(relaxed)])

@@ -51,7 +51,8 @@ READERS = {
     "fn_is_scratch", "fn_is_stopped", "fn_stops_in_force", "fn_catalog", "fn_catalog_hashes",
     "fn_drift", "fn_not_in_force", "fn_votes", "fn_route_definition_hash", "fn_fingerprint",
     "fn_ledger_verify", "fn_ledger_hash", "fn_batches_in_hand", "fn_history", "fn_kept_catalog",
-    "fn_role_grants", "fn_iu_route_mode",
+    "fn_role_grants", "fn_iu_route_mode", "fn_iu_route_takes", "fn_iu_cursor_current",
+    "fn_iu_cursor_has_passed", "fn_iu_cursor_pending",
 }  # fmt: skip
 STOPPERS = {"fn_stop", "fn_take_barrier", "fn_fold_stops"}
 MAY = {
@@ -143,7 +144,8 @@ def test_every_function_pins_its_search_path(live: Engine) -> None:
         f"select proname, prosecdef from pg_proc where pronamespace in {OURS}"
         " and prosqlbody is not null order by 1"
     )
-    assert parsed == [("fn_iu_cloud_event", False), ("fn_iu_idempotency_key", False)]
+    names = ("cloud_event", "cursor_has_passed", "idempotency_key", "route_takes")
+    assert parsed == [(f"fn_iu_{name}", False) for name in names]
 
 
 @pytest.mark.long_on_each_major

@@ -87,6 +87,13 @@ NEEDED: dict[tuple[str, ...], tuple[str, ...]] = {
     ),
     ("history", "export"): ("h.zst",),
     ("history", "purge"): ("--export", "0" * 64),
+    ("route", "show"): ("r",),
+    ("route", "add"): ("r", "--event-type", "t"),
+    ("route", "set"): ("r", "--tries", "1"),
+    ("route", "enable"): ("r",),
+    ("route", "disable"): ("r",),
+    ("route", "replay"): ("r", "--from", "1"),
+    ("route", "skip-to"): ("r", "now"),
     ("dead-letter", "show"): ("1",),
     ("dead-letter", "redrive"): ("1",),
 }

@@ -355,9 +355,12 @@ def test_disable_says_off_and_drained() -> None:
     """
     The sentence of P5, and the way back on.
     """
-    page = str(render.disable(DisableResult("r", 7, True, (), ("pid 9",), "runtime@base")))
-    assert page.startswith("✓ r: off and drained")
+    page = str(render.disable(DisableResult(None, 7, True, (), ("pid 9",), "runtime@base")))
+    assert page.startswith("✓ everything: off and drained")
     assert "iu-gates advance --to live" in page
+    page = str(render.disable(DisableResult("r", 7, True, (), (), "dry already")))
+    assert page.startswith("✓ r: off and drained")
+    assert "iu-gates route enable r" in page
 
 
 def test_batch_names_rare_counts_only_if_there_are_any() -> None:

@@ -10,6 +10,8 @@ drop table iu_route_attempt;
 
 drop table iu_outbound_route;
 
-drop function fn_iu_route_definition(text, text, text, text, text);
+drop function fn_iu_route_takes(jsonb, text, jsonb);
+
+drop function fn_iu_route_definition(text, text, text, text, text, jsonb);
 
 drop table iu_event;

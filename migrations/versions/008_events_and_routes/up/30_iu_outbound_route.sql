@@ -2,6 +2,7 @@ create table iu_outbound_route (
     route_name text not null,
     route_no integer generated always as identity,
     event_type text not null,
+    event_filter jsonb,
     target_kind text not null,
     target_ref text not null,
     on_dead_letter text not null default 'pass',
@@ -14,7 +15,7 @@ create table iu_outbound_route (
     trip_failures integer not null default 100,
     trip_seconds integer not null default 300,
     definition_hash text not null generated always as (
-        fn_iu_route_definition(route_name, event_type, target_kind, target_ref, on_dead_letter)
+        fn_iu_route_definition(route_name, event_type, target_kind, target_ref, on_dead_letter, event_filter)
     ) stored,
     created_at timestamptz not null default now(),
     constraint iu_outbound_route_pkey primary key (route_name),
@@ -23,6 +24,11 @@ create table iu_outbound_route (
     check (route_name ~ '^[a-z0-9][a-z0-9_.-]*$' and length(route_name) <= 100),
     constraint iu_outbound_route_event_type_chk
     check (event_type ~ '^[a-z0-9][a-z0-9_.-]*$' and length(event_type) <= 100),
+    constraint iu_outbound_route_event_filter_chk check (
+        jsonb_typeof(event_filter) = 'object' and event_filter - 'subject' - 'payload' = '{}' and event_filter <> '{}'
+        and coalesce(jsonb_typeof(event_filter -> 'subject'), 'string') = 'string'
+        and coalesce(jsonb_typeof(event_filter -> 'payload'), 'object') = 'object'
+    ),
     constraint iu_outbound_route_target_kind_chk
     check (target_kind in ('workflow', 'notify', 'webhook', 'nats')),
     constraint iu_outbound_route_on_dead_letter_chk check (on_dead_letter in ('hold', 'pass')),
@@ -38,6 +44,8 @@ comment on table iu_outbound_route is 'Rules from an event type to a target';
 comment on column iu_outbound_route.route_name is 'Name; part of every idempotency key';
 comment on column iu_outbound_route.route_no is 'Number, for advisory keys';
 comment on column iu_outbound_route.event_type is 'Events of this type are attempted';
+comment on column iu_outbound_route.event_filter is
+'Of these, those with this subject or this within their payload: {"subject": text, "payload": object}; null is all';
 comment on column iu_outbound_route.target_kind is 'workflow, notify, webhook or nats';
 comment on column iu_outbound_route.target_ref is 'The target: a table of the host, a channel, an address';
 comment on column iu_outbound_route.on_dead_letter is 'hold or pass: what later events of a subject do behind a dead letter';

@@ -5,6 +5,22 @@ select iu_gates.fn_hold_batches();
 
 drop function fn_iu_rebase(text, boolean);
 
+drop function fn_iu_route_replay(text, bigint, bigint, timestamptz, timestamptz, integer, text);
+
+drop function fn_iu_route_again(text, bigint[]);
+
+drop function fn_iu_route_past(text, bigint, bigint, timestamptz, timestamptz, bigint);
+
+drop function fn_iu_route_skip(text, bigint);
+
+drop function fn_iu_route_add(jsonb, jsonb, bigint);
+
+drop function fn_iu_route_set(text, jsonb);
+
+drop function fn_iu_cursor_pending(iu_route_cursor, pg_snapshot, xid8);
+
+drop function fn_iu_cursor_has_passed(iu_route_cursor, iu_event);
+
 drop function fn_iu_route_worker_run(text, integer, text);
 
 drop function fn_iu_worker_figures();
@@ -61,7 +77,7 @@ drop function fn_iu_cursor_current(text, text);
 
 drop function fn_iu_cursor_move(iu_route_cursor, bigint, boolean);
 
-drop function fn_iu_cursor_batch(iu_route_cursor, text, integer);
+drop function fn_iu_cursor_batch(iu_route_cursor, text, jsonb, integer);
 
 drop function fn_iu_cursor_has_work(iu_route_cursor);
 
@@ -73,7 +89,7 @@ drop function fn_iu_event_seq();
 
 drop function fn_iu_route_mode(text);
 
-drop function fn_iu_route_resolve(text);
+drop function fn_iu_route_resolve(text, text, jsonb);
 
 drop function fn_iu_idempotency_key(text, text, text, bigint);
 

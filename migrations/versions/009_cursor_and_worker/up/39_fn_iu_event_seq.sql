@@ -1,7 +1,12 @@
 create function fn_iu_event_seq() returns bigint
-language sql volatile
+language plpgsql volatile
 set search_path from current
-as $$ select case when s.is_called then s.last_value else s.last_value - 1 end from iu_event_event_id_seq as s $$;
+as $$
+begin
+    -- A function call and no query, as each poll asks it; null as long as nothing was drawn.
+    return coalesce(pg_sequence_last_value('iu_event_event_id_seq'), 0);
+end
+$$;
 
 comment on function fn_iu_event_seq() is 'The last event_id drawn by anybody, committed or not';
 revoke execute on function fn_iu_event_seq() from public;

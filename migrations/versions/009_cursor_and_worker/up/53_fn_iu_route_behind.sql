@@ -9,11 +9,17 @@ declare
     v_parked bigint;
 begin
     held := '{}'; waiting := '{}';
-    -- Dead letters before parked events: a redrive turns the one into the other meanwhile. Two
-    -- probes, and nothing more, where there is neither.
-    select d.dead_letter_id into v_hold
-    from iu_outbound_route as r join iu_route_dead_letter as d on d.route_name = r.route_name
-    where r.route_name = p_route and r.on_dead_letter = 'hold' limit 1;
+    -- One look, and nothing more, where there is neither.
+    select (select d.dead_letter_id
+            from iu_outbound_route as r join iu_route_dead_letter as d on d.route_name = r.route_name
+            where r.route_name = p_route and r.on_dead_letter = 'hold' limit 1),
+           (select p.event_id from iu_route_parked as p where p.route_name = p_route limit 1)
+    into v_hold, v_parked;
+    has_parked := false;
+    if v_hold is null and v_parked is null then
+        return;
+    end if;
+    -- Dead letters before parked events: a redrive turns the one into the other meanwhile.
     if v_hold is not null then
         select coalesce(array_agg(e.event_id order by e.event_id), '{}') into held
         from iu_event as e

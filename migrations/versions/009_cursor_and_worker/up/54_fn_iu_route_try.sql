@@ -6,22 +6,23 @@ as $$
 declare
     v_collided bigint[];
 begin
+    -- The key is the seam's: the events are not read once more for it.
     with seam as (
-        select d.event_id, d.status, d.message from fn_iu_route_deliver(p_route, p_event_ids) as d
+        select d.event_id, d.status, d.message, d.idempotency_key
+        from fn_iu_route_deliver(p_route, p_event_ids) as d
     ),
     recorded as (
         insert into iu_route_attempt as a (route_name, event_id, status, idempotency_key, message)
-        select p_route, s.event_id, s.status,
-               fn_iu_idempotency_key(p_route, e.event_type, e.subject, e.version_seq), s.message
-        from seam as s join iu_event as e on e.event_id = s.event_id and e.event_id = any (p_event_ids)
+        select p_route, s.event_id, s.status, s.idempotency_key, s.message
+        from seam as s
         where s.status in ('sent', 'duplicate')
         order by s.event_id
         returning a.status
     )
-    select (select count(*) from recorded as r where r.status = 'sent'),
-           (select count(*) from recorded as r where r.status = 'duplicate'),
+    select count(*) filter (where r.status = 'sent'), count(*) filter (where r.status = 'duplicate'),
            (select array_agg(s.event_id) from seam as s where s.status = 'collision')
-    into sent, duplicates, v_collided;
+    into sent, duplicates, v_collided
+    from recorded as r;
     dead := coalesce(cardinality(v_collided), 0);
     if dead > 0 and cardinality(p_event_ids) > 1 then
         raise exception 'a key collision among several events';

@@ -3,8 +3,7 @@ language plpgsql stable
 set search_path from current
 as $$
 declare
-    v_here iu_gates.installation;
-    v_cluster bigint;
+    v_at record;
 begin
     if current_setting('transaction_isolation') <> 'read committed' then
         raise exception 'a worker needs READ COMMITTED, got %', upper(current_setting('transaction_isolation'))
@@ -16,26 +15,29 @@ begin
         raise exception 'a batch needs a transaction of its own, this one has written already'
             using errcode = 'IUG10', hint = 'commit before each batch';
     end if;
-    select i.* into v_here from iu_gates.installation as i;
-    select s.system_identifier into v_cluster from pg_control_system() as s;
+    -- One look for all: each poll asks it.
+    select i.site_key_sha256, i.system_identifier, i.database_oid,
+           s.system_identifier as cluster_here, d.oid as oid_here, iu_gates.fn_is_scratch() as is_scratch
+    into v_at
+    from pg_control_system() as s
+    join pg_database as d on d.datname = current_database()
+    left join iu_gates.installation as i on true;
     if p_site_key is null
-       or v_here.site_key_sha256 is distinct from encode(sha256(convert_to(p_site_key, 'UTF8')), 'hex') then
+       or v_at.site_key_sha256 is distinct from encode(sha256(convert_to(p_site_key, 'UTF8')), 'hex') then
         raise exception 'this database belongs to another site' using errcode = 'IUG41',
             detail = 'the site key does not match the one recorded here',
             hint = 'iu-gates rebase';
     end if;
-    if (v_here.system_identifier, v_here.database_oid)
-       is distinct from (v_cluster, (select d.oid from pg_database as d where d.datname = current_database())) then
+    if (v_at.system_identifier, v_at.database_oid) is distinct from (v_at.cluster_here, v_at.oid_here) then
         raise exception 'this database is a copy of the one that was installed' using errcode = 'IUG41',
             detail = format('installed in cluster %s, database %s; this is cluster %s, database %s',
-                            v_here.system_identifier, v_here.database_oid, v_cluster,
-                            (select d.oid from pg_database as d where d.datname = current_database())),
+                            v_at.system_identifier, v_at.database_oid, v_at.cluster_here, v_at.oid_here),
             hint = 'iu-gates rebase';
     end if;
-    if iu_gates.fn_is_scratch() then
+    if v_at.is_scratch then
         raise exception 'this is a scratch database; workers refuse it' using errcode = 'IUG41';
     end if;
-    return v_cluster;
+    return v_at.cluster_here;
 end
 $$;
 

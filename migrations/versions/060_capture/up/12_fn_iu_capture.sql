@@ -9,6 +9,17 @@ begin
     if coalesce(v_cluster, '') = '' then
         v_cluster := fn_iu_cluster_id();
     end if;
+    -- What was captured, delivered and pruned is not captured again, wherever its row comes from.
+    -- Two steps: a query would open its tables, whether it needs them or not.
+    if pg_sequence_last_value('iu_gates.prune_prune_no_seq') is not null then
+        if exists (
+            select from iu_gates.pruned_event as p
+            where p.event_type = 'iu.version_applied' and p.subject = new.:"iu_unit_column"::text
+              and p.versions @> new.:"iu_version_column"::bigint
+        ) then
+            return null;
+        end if;
+    end if;
     -- After the host's row: its transaction has an xid before the event draws its event_id (T6).
     insert into iu_event (cluster_id, event_type, subject, version_seq, payload)
     values (v_cluster::bigint, 'iu.version_applied', new.:"iu_unit_column"::text, new.:"iu_version_column",

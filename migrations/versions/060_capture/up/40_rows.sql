@@ -9,8 +9,10 @@ select set_config('iu_gates.switch_by', 'function', true);
 
 update iu_outbound_route set enabled = true where route_name = 'iu.version_applied.workflow' and not enabled;
 
--- The route begins with the first event: nothing is visible in this snapshot.
+-- It begins with the first event, as does a further route whose cursor went with its history:
+-- nothing is visible in this snapshot.
 insert into iu_route_cursor (route_name, kind, cluster_id, old_stamp, old_snapshot, old_xid, old_seq)
-select 'iu.version_applied.workflow', 'delivery', s.system_identifier, 0, '3:3:'::pg_snapshot, '3'::xid8, 0
-from pg_control_system() as s
-where not exists (select from iu_route_cursor as c where c.route_name = 'iu.version_applied.workflow');
+select r.route_name, 'delivery', s.system_identifier, 0, '3:3:'::pg_snapshot, '3'::xid8, 0
+from iu_outbound_route as r
+cross join pg_control_system() as s
+where not exists (select from iu_route_cursor as c where c.route_name = r.route_name);

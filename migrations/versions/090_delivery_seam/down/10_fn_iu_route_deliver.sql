@@ -1,5 +1,5 @@
 create or replace function fn_iu_route_deliver(p_route text, p_event_ids bigint[])
-returns table (event_id bigint, status text, message text)
+returns table (event_id bigint, status text, message text, idempotency_key text)
 language plpgsql
 set search_path from current
 as $$

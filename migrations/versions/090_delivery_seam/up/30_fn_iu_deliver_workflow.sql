@@ -1,5 +1,5 @@
 create function fn_iu_deliver_workflow(p_route text, p_event_ids bigint[])
-returns table (event_id bigint, status text, message text)
+returns table (event_id bigint, status text, message text, idempotency_key text)
 language plpgsql
 set search_path from current
 set lock_timeout = '5s'
@@ -11,15 +11,27 @@ begin
     -- a violation of the key's own index (T16). Both wait for a transaction of the host that
     -- holds the same key, but not for ever: the barrier of disable waits for this batch.
     begin
-        insert into :"iu_host_schema".:"iu_outbox_table" (:"iu_key_column", :"iu_payload_column" :iu_extra_columns)
-        select k.idempotency_key,
-               cast(fn_iu_cloud_event(e, p_route, k.idempotency_key) as :iu_payload_type) :iu_extra_values
-        from iu_event as e
-        cross join lateral (values (
-            fn_iu_idempotency_key(p_route, e.event_type, e.subject, e.version_seq))) as k (idempotency_key)
-        where e.event_id = any (p_event_ids)
-        order by e.event_id;
-        return query select u.event_id, 'sent'::text, null::text from unnest(p_event_ids) as u (event_id);
+        return query
+        with event as materialized (
+            select e.event_id, e.event_type, e.subject, k.idempotency_key,
+                   cast(fn_iu_cloud_event(e, p_route, k.idempotency_key) as :iu_payload_type) as cloud_event
+            from iu_event as e
+            cross join lateral (values (
+                fn_iu_idempotency_key(p_route, e.event_type, e.subject, e.version_seq))) as k (idempotency_key)
+            -- In a subquery, so that the planner does not see how few they are: it would plan anew for
+            -- each small batch.
+            where e.event_id = any (array(select u.event_id from unnest(p_event_ids) as u (event_id)))
+            order by e.event_id
+        ),
+        written as (
+            insert into :"iu_host_schema".:"iu_outbox_table" (
+                :"iu_key_column", :"iu_payload_column" :iu_extra_columns)
+            select e.idempotency_key, e.cloud_event :iu_extra_values from event as e order by e.event_id
+            returning 1
+        )
+        -- Nothing is handed out before all is written: an exception does not take that back.
+        select e.event_id, 'sent'::text, null::text, e.idempotency_key
+        from event as e cross join (select count(*) as rows from written) as w;
         return;
     exception when unique_violation then
         get stacked diagnostics v_key_index = constraint_name;
@@ -31,7 +43,8 @@ begin
             raise;
         end if;
     end;
-    return query select d.event_id, d.status, d.message from fn_iu_deliver_workflow_again(p_route, p_event_ids) as d;
+    return query select d.event_id, d.status, d.message, d.idempotency_key
+                 from fn_iu_deliver_workflow_again(p_route, p_event_ids) as d;
 end
 $$;
 

@@ -1,0 +1,1 @@
+select :"iu_schema".fn_iu_event_seq() as last_event_id
