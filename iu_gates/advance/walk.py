@@ -77,19 +77,25 @@ class Walk:
         Walk the lane back where a `disable` could not, and lift stops of routes that are dry.
 
         The gate's stops are lifted by revision 080, a live route's by 081. A route that is dry
-        delivers nothing, and has to be evaluated for the gates on the way to 081 (T28).
+        delivers nothing, and has to be evaluated for the gates on the way to 081 (T28). A further
+        route that was never live comes back by `route enable`.
         """
         for stop in stops.list_stops(self.conn):
             lane = disable.walk_back(self.conn, self.settings, stop.route)
             if lane.startswith("runtime"):
                 self.deeds.did.append(f"walked back to {lane}, where the stop {stop.epoch} left it")
-            if stop.route is not None and self._is_dry(stop.route):
+            if stop.route is not None and self._comes_back_here(stop.route):
                 stops.lift_route(self.conn, stop.route, self.deeds.stops_seen)
                 self.deeds.did.append(f"lifted the stop of {stop.route}, which is dry now")
 
-    def _is_dry(self, route: str) -> bool:
+    def _comes_back_here(self, route: str) -> bool:
         rows = db.fetch_all(self.conn, db.load("routes", self.settings.schema))
-        return any(r["route_name"] == route and r["dry_run"] for r in rows)
+        return any(
+            r["route_name"] == route
+            and r["dry_run"]
+            and (route == ROUTE or r["live_from"] is not None)
+            for r in rows
+        )
 
     def _pass(self, gate: str) -> GateReport:
         """Do what belongs to a gate, judge it, write the verdict; raise if it is not satisfied."""

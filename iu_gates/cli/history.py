@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -130,7 +131,16 @@ def prune(
             return
         if not call.as_json:
             render.write(render.prune_preview(found, render.terminal_width()), sys.stderr)
-        if not call.confirm("export and remove it", _again(older_than, before)):
+        options = {
+            "--older-than": older_than,
+            "--before": before,
+            "--export": target,
+            "--exported": exported,
+            "--file": file,
+            "--batch": None if batch == retention.BATCH else batch,
+        }
+        what = "export and remove it" if exported is None else "remove it"
+        if not call.confirm(what, _again(options)):
             call.say("not pruned: nothing was removed", removed={})
             return
     done = retention.prune(
@@ -146,11 +156,9 @@ def prune(
     call.show_written(settings, done, render.prune)
 
 
-def _again(older_than: str | None, before: int | None) -> str:
-    words = ["iu-gates", "history", "prune"]
-    words += ["--older-than", older_than] if older_than else []
-    words += ["--before", str(before)] if before else []
-    return shlex.join([*words, "--yes"])
+def _again(options: Mapping[str, object]) -> str:
+    given = [w for name, value in options.items() if value is not None for w in (name, str(value))]
+    return shlex.join(["iu-gates", "history", "prune", *given, "--yes"])
 
 
 def _duration(text: str | None) -> timedelta | None:

@@ -1,4 +1,4 @@
--- What was pruned was evidence, and stays so.
+-- What was pruned was evidence, and stays so for as long as its route.
 with dry as (
     select count(*) as attempts, min(a.attempted_at) as first_at, max(a.attempted_at) as last_at
     from :"iu_schema".iu_route_attempt as a
@@ -8,6 +8,7 @@ with dry as (
 pruned as (
     select coalesce(sum(p.attempts), 0)::bigint as attempts, min(p.first_at) as first_at, max(p.last_at) as last_at
     from iu_gates.pruned_attempt as p
+    join :"iu_schema".iu_outbound_route as r on r.route_name = p.route_name and p.first_at >= r.created_at
     where p.route_name = %(route)s and p.status = 'dry_run'
 )
 

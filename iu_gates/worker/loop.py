@@ -102,15 +102,25 @@ class Loop:
             try:
                 now = time.monotonic()
                 batches = self.round(full=now >= self._next_full, look=now >= self._next_look)
-            except NOT_INSTALLED:
-                self._is_first, self._seen = True, None
-            else:
                 if self._bell:
                     self._bell.silence()
                 self._rest()
+            except NOT_INSTALLED:
+                self._forget()
+            except pg.InternalError_:
+                # What a statement was about to open is gone; anything else of XX000 is raised.
+                if self._is_installed():
+                    raise
+                self._forget()
+            else:
                 return batches
         self._crew.stop.wait(NAP_SECONDS)
         return []
+
+    def _forget(self) -> None:
+        self._is_first, self._seen = True, None
+        for routes in (self._todo, self._warm, self._standby):
+            routes.clear()
 
     def round(self, *, full: bool, look: bool = True) -> list[Batch]:
         """Look, and work a batch of each route that is due; return the batches."""

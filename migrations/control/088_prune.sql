@@ -92,7 +92,9 @@ begin
     )
 
     select e.event_id,
-           (array['go', 'kept', 'skipped', 'waiting'])[coalesce(max(j.rank), 0) + 1],
+           -- Kept is kept, also for a route that would not take the event any more.
+           (array['go', 'kept', 'skipped', 'waiting'])[greatest(
+               max(j.rank), case when e.event_id in (select k.event_id from kept as k) then 1 else 0 end) + 1],
            (array_agg(j.route order by j.rank desc, j.route))[1]
     from event as e
     left join judged as j on j.event_id = e.event_id
@@ -115,7 +117,7 @@ begin
     select l.facts into v_export from iu_gates.ledger as l
     where l.kind = 'export' and l.subject = 'history' and l.facts ->> 'digest' = new.export_digest
     order by l.seq desc limit 1;
-    if v_export is null or coalesce((v_export ->> 'upto')::bigint < new.upto_event_id, false) then
+    if v_export ->> 'seen_before' is null or coalesce((v_export ->> 'upto')::bigint < new.upto_event_id, false) then
         raise exception 'no export holds what would go'
             using errcode = 'IUG40',
                   detail = format('export "%s", up to event %s', new.export_digest, new.upto_event_id),

@@ -94,6 +94,7 @@ def test_no_first_step_without_pg_dump(site: Site) -> None:
     assert not list((site.folder / "backups").glob("*.dump"))
 
 
+@pytest.mark.long
 def test_no_first_step_behind_a_spoilt_archive(site: Site) -> None:
     """
     An archive that is gone or altered stops the first step; what the error names gets on.

@@ -185,6 +185,7 @@ def test_client_killed_at_each_statement(site: Site) -> None:
     assert site.fetch_value(steps) == 1
 
 
+@pytest.mark.long
 def test_clock_that_jumped_back(site: Site) -> None:
     """
     A backup from the future does not count: another is taken before the next step.
@@ -216,6 +217,7 @@ def test_clock_that_jumped_ahead(site: Site) -> None:
     assert "took " in answer.out
 
 
+@pytest.mark.long
 def test_pgbouncer_in_transaction_mode(site: Site) -> None:
     """
     Through a pooler that hands sessions round nothing is walked; reading and `disable` work.
@@ -298,6 +300,7 @@ def test_catalog_that_drifted(site: Site) -> None:
     site.execute("alter table iu_core.iu_event drop column by_hand")
 
 
+@pytest.mark.long
 def test_unknown_revision(site: Site) -> None:
     """
     A database that a newer version has walked is refused, both ways; `disable` still works.

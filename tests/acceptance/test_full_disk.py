@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.conftest import MakeSite
 from tests.support.cli import SECONDS, Answer, make_environment
 from tests.support.failures import assert_as_told
@@ -31,6 +33,7 @@ def may_mount(folder: Path) -> bool:
         return False
 
 
+@pytest.mark.long
 def test_full_file_system_leaves_no_archive(make_site: MakeSite, tmp_path: Path) -> None:
     """
     ENOSPC in the middle of the dump: the error and the next command, and not a file is left.

@@ -56,6 +56,7 @@ def test_json_and_status_at_every_stage(site: Site) -> None:
     assert set(refused) >= FIELDS
 
 
+@pytest.mark.long
 def test_json_before_anything_is_installed(site: Site) -> None:
     """
     Where nothing is installed, what reads the database says so in JSON too, and names `advance`.

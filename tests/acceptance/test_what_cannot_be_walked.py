@@ -135,6 +135,7 @@ def test_login_without_the_rights(site: Site) -> None:
         assert grant in answer.err
 
 
+@pytest.mark.long
 def test_database_of_another_site(site: Site) -> None:
     """
     From a machine without the site key, or with another, nothing is walked; reading is allowed.

@@ -27,6 +27,7 @@ WAITING = """
 DRY = "select count(*) from iu_core.iu_route_attempt where status = 'dry_run'"
 
 
+@pytest.mark.long
 @pytest.mark.long_on_each_major
 @pytest.mark.slow
 def test_whole_way_as_a_newcomer(site: Site) -> None:

@@ -246,6 +246,7 @@ def test_package_that_changed_since_needs_another_approval(make_stage: MakeStage
     assert not stage.gate_is_in_force("approval")
 
 
+@pytest.mark.long
 def test_killed_at_every_boundary_it_goes_on(make_stage: MakeStage, tmp_path: Path) -> None:
     """
     P8: `advance --to live`, killed (SIGKILL) at each thing it says, is only ever called again.
@@ -549,6 +550,7 @@ def test_no_ddl_on_a_backup_that_is_not_what_it_was(make_stage: MakeStage, damag
     assert stage.advance().reports[0].verdict.gate == "substrate"
 
 
+@pytest.mark.long
 def test_backup_that_ran_out_is_renewed(make_stage: MakeStage) -> None:
     """
     A backup older than its limit is no fault of anybody: the step takes another.

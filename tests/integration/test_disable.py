@@ -38,7 +38,10 @@ def live(make_stage: MakeStage) -> Stage:
     return make_stage(State.LIVE)
 
 
-@pytest.mark.parametrize("route", [None, ROUTE], ids=["gate", "route"])
+@pytest.mark.parametrize(
+    "route",
+    [pytest.param(None, id="gate"), pytest.param(ROUTE, id="route", marks=pytest.mark.long)],
+)
 def test_nothing_is_delivered_after_drained(live: Stage, route: str | None) -> None:
     """
     P5: rounds under live load, two hosts and four workers; IU_GATES_DISABLE_ROUNDS is how many.

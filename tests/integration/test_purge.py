@@ -490,6 +490,7 @@ def test_readers_go_on_while_it_is_checked(kept: Stage, tmp_path: Path) -> None:
         assert kept.fetch_value("select count(*) from iu_core.iu_event") == 3
 
 
+@pytest.mark.long
 def test_purge_by_the_command_line(kept: Stage, tmp_path: Path) -> None:
     """
     The refusal of base says how to go on, with names of its own, and each of them runs.

@@ -123,6 +123,7 @@ def test_advance_rehearses_once(make_stage: MakeStage) -> None:
     assert stage.advance().reports[0].verdict.facts["rehearsal_seq"] == entry.seq
 
 
+@pytest.mark.long
 def test_backup_from_before_the_last_steps_will_do(make_stage: MakeStage) -> None:
     """
     They are walked again, and our objects must come out as they stand in production.
@@ -138,6 +139,7 @@ def test_backup_from_before_the_last_steps_will_do(make_stage: MakeStage) -> Non
     assert ups == ["090", "100", "081", "082"]
 
 
+@pytest.mark.long
 def test_early_rehearsal_counts_later(make_stage: MakeStage) -> None:
     """
     One from before 090 and 100 has walked them: it stands as long as they come out the same.
@@ -471,6 +473,7 @@ def test_walk_beside_it_is_not_kept_waiting(make_stage: MakeStage) -> None:
         assert list_failed(rehearse(stage)) == {}
 
 
+@pytest.mark.long
 def test_killed_rehearsal_is_cleared_away_by_the_next(
     make_stage: MakeStage, tmp_path: Path
 ) -> None:

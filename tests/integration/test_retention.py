@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from iu_gates import audit, backfill, db, doctor, export, gates, ledger, retention
 from iu_gates.config import Settings
@@ -336,6 +337,29 @@ def test_replay_in_hand_keeps_its_events(live: Stage) -> None:
     assert (done.removed["iu_event"], done.kept) == (1, 1)
     assert prune(live).removed["iu_route_attempt"] == 2
     assert_sound(live)
+
+
+def test_route_that_begins_with_the_past_keeps_it(live: Stage) -> None:
+    """
+    P1: while a route is added that is to have past events no batch goes, and then they wait for it.
+    """
+    live.write("unit", 2, 3)
+    work(live.conn)
+    made = write_export(live, None)
+    route = {
+        "route_name": "second",
+        "event_type": "iu.version_applied",
+        "target_kind": "notify",
+        "target_ref": "somewhere",
+    }
+    with psycopg.connect(live.database.conninfo) as other:
+        other.execute("select iu_core.fn_iu_route_add(%s, '{}', 1)", (Jsonb(route),))
+        with pytest.raises(LockHeldError):
+            prune(live, exported=made.manifest.digest)
+    with pytest.raises(RefusedError) as raised:
+        prune(live, exported=made.manifest.digest)
+    assert raised.value.ident == "IUG-125"
+    assert count(live)["iu_event"] == 2
 
 
 def test_killed_half_way_it_goes_on(live: Stage) -> None:

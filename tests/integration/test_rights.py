@@ -195,19 +195,25 @@ def test_attempts_are_refused_because_of_the_role(live: Stage) -> None:
     name = sql.Identifier(login)
     live.conn.execute(sql.SQL("grant update on iu_core.iu_runtime_gate to {}").format(name))
     live.conn.execute(sql.SQL("grant usage on schema iu_gates to {}").format(name))
-    live.conn.execute(sql.SQL("grant select on iu_gates.installation to {}").format(name))
     live.conn.execute(
-        sql.SQL("grant execute on function iu_core.fn_iu_worker_require(text) to {}").format(name)
+        sql.SQL("grant select on iu_gates.installation, iu_gates.scratch_mark to {}").format(name)
+    )
+    live.conn.execute(
+        sql.SQL(
+            "grant execute on function iu_core.fn_iu_worker_require(text), iu_gates.fn_is_scratch()"
+            " to {}"
+        ).format(name)
     )
     statements = list_attempts(live, "iu_gates_worker")
 
     with open_as(live, login) as session:
         passed = try_out(session, statements)
 
-    # Who may UPDATE may LOCK; the function raises, and not for want of a right.
+    # Who may UPDATE may LOCK; the functions raise or answer, and want no right.
     assert sorted(text.split(" null")[0].split("(")[0] for text in passed) == [
         "lock table iu_core.iu_runtime_gate in access exclusive mode",
         "select iu_core.fn_iu_worker_require",
+        "select iu_gates.fn_is_scratch",
         "update iu_core.iu_runtime_gate set gate_name =",
     ]
 

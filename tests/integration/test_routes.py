@@ -226,6 +226,22 @@ def test_rebase_carries_over_what_the_filter_takes(stage: Stage) -> None:
     assert list_tried(stage, "second") == ["mine 2: dry_run"]
 
 
+def test_rebase_hands_no_past_to_a_route_that_began_after_it(stage: Stage) -> None:
+    """
+    P9: what came in an earlier cluster, before the route began in this one, was never meant for it.
+    """
+    stage.conn.execute("set iu_gates.cluster = '1'")
+    stage.write("past", 1, 2, 3)
+    stage.conn.execute("reset iu_gates.cluster")
+    add(stage, "second")
+    with stage.conn.transaction():
+        carried = stage.fetch_value(
+            "select iu_core.fn_iu_cursor_rebase('second', iu_core.fn_iu_event_seq(),"
+            " pg_current_xact_id(), 3, true)"
+        )
+    assert carried == 0
+
+
 @pytest.mark.parametrize(
     "event_filter",
     ['{"subjekt": "x"}', "{}", '{"subject": 1}', '{"payload": []}', '"x"', "[]"],
@@ -379,6 +395,8 @@ def test_disable_of_a_further_route_leaves_the_first(
     worker.run(stage.settings, once=True)
     assert list_tried(stage, "second") == []
     assert stage.count("sent") == 3
+    stage.advance()
+    assert look(stage, "second").state == "off", "no gate of the first switches another on"
     assert run(stage, capsys, "enable", "second")[1]["state"] == "dry"
     assert stage.status().stops == ()
     worker.run(stage.settings, once=True)

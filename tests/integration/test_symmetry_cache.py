@@ -108,7 +108,7 @@ def _pairs(one: Run, other: Run) -> list[tuple[Result, Result]]:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("helper.py", "WORD = 'y'\n"),
+        pytest.param("helper.py", "WORD = 'y'\n", marks=pytest.mark.long),
         pytest.param("sql/b.sql", "create table b (id bigint)", marks=pytest.mark.long),
         ("migrations/versions/b.py", None),
         pytest.param("migrations/env.py", None, marks=pytest.mark.long),

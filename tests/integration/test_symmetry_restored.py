@@ -159,6 +159,7 @@ def test_what_is_no_backup_of_this_project_is_told(
     assert said["foreign"] == said["empty"] == "it does not begin as what pg_dump writes"
 
 
+@pytest.mark.long
 def test_changed_revision_of_the_backup_voids_the_walk(
     dump: Dump, project: Project, empty_database: Database, tmp_path: Path
 ) -> None:

@@ -88,6 +88,7 @@ def test_symmetric_revisions_need_few_databases(
     assert len(made) == 2 * jobs, "a database that goes forward and one copy, in each lane"
 
 
+@pytest.mark.long
 def test_lane_that_gives_up_leaves_its_part_to_the_first(
     attempt: Try, monkeypatch: pytest.MonkeyPatch
 ) -> None:

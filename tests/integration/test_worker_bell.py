@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from iu_gates import config
 from iu_gates.embedded import Server
@@ -15,7 +16,7 @@ from iu_gates.worker import bell, loop
 from tests.support.cli import poll
 from tests.support.databases import SETTINGS
 from tests.support.play import INSERT, Worker
-from tests.support.walk import HOST, SITE_KEY, walk_to
+from tests.support.walk import HOST, SITE_KEY, walk_down, walk_to
 
 STEPS = ("substrate@060", "runtime@080", "substrate@090", "substrate@100", "runtime@082")
 AWAKE = 0.3
@@ -183,6 +184,40 @@ def test_stop_ends_a_sleep(conn: psycopg.Connection, sleeper: Worker) -> None:
     sleeper.stop.set()
     sleeper.join(5)
     assert not sleeper.is_alive()
+
+
+def test_sleeper_outlives_the_substrate(
+    url: str, conn: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    What it sleeps on is taken away and comes back: it waits meanwhile, and works on.
+    """
+    monkeypatch.setattr(bell, "NAP_SECONDS", 0.05)
+    monkeypatch.setattr(loop, "NAP_SECONDS", 0.05)
+    conn.execute("create database moved")
+    there = make_conninfo(url, dbname="moved")
+    asks = (
+        "select count(*) = 1 from pg_stat_activity where datname = 'moved'"
+        " and application_name = 'iu-gates worker' and query ~ %s"
+    )
+    with psycopg.connect(there, autocommit=True) as host:
+        host.execute(HOST)
+        walk_to(there, "substrate@060", "runtime@080")
+        with Worker(make_settings(there, tmp_path)) as worker:
+            until = "select last_value from iu_core.iu_bell"
+            poll(lambda: fetch_value(host, until) != 1, "it sleeps", 10)
+            walk_down(there, "runtime@base", "base")
+            poll(
+                lambda: not worker.is_alive() or fetch_value(conn, asks, "to_regclass") is True,
+                "it waits",
+                10,
+            )
+            assert worker.is_alive(), worker.error
+            walk_to(there, "substrate@060", "runtime@080")
+            host.execute(INSERT, (str(uuid.uuid4()), 2))
+            tried = "select count(*) from iu_core.iu_route_attempt"
+            poll(lambda: fetch_value(host, tried) == 1, "it works on", 10)
+    conn.execute("drop database moved")
 
 
 def test_bell_of_a_dead_worker_runs_out(conn: psycopg.Connection) -> None:

@@ -49,6 +49,7 @@ def fetch_switches(conninfo: str) -> Any:
         ).fetchone()
 
 
+@pytest.mark.long
 @pytest.mark.long_on_each_major
 def test_each_step_down_restores_what_was_before_its_step_up(host_database: Database) -> None:
     """
@@ -136,6 +137,7 @@ def digest_history(engine: Engine) -> dict[str, Any]:
     return {name: found[f"iu_core.{name}"] for name in HISTORY}
 
 
+@pytest.mark.long
 @pytest.mark.long_on_each_major
 def test_each_step_is_symmetric_with_history_too(lived: Engine) -> None:
     """

@@ -26,7 +26,8 @@ begin
           and c.event_id > v_old.last_event_id;
 
         -- Of the cursor's cluster: what its snapshots do not show. Of another: what came after
-        -- its last window; or all, where this route has never been before.
+        -- its last window; or all, where this route has never
+        -- been before and did not begin later.
         insert into iu_route_carry_over (route_name, window_stamp, event_id)
         select p_route, v_new.new_stamp, e.event_id
         from iu_event as e
@@ -39,7 +40,8 @@ begin
               when e.cluster_id <> v_old.cluster_id
                   then e.event_id > v_base.old_seq or not exists (
                       select from iu_route_cursor as c
-                      where c.route_name = p_route and c.cluster_id = e.cluster_id)
+                      where c.route_name = p_route
+                        and (c.cluster_id = e.cluster_id or c.is_start and e.event_id <= c.old_seq))
               when pg_visible_in_snapshot(e.xact_id, v_base.old_snapshot) and e.xact_id <> v_base.old_xid
                   then false
               when not v_old.is_carry_over and v_old.new_snapshot is not null

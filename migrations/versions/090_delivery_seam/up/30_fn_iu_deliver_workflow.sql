@@ -29,7 +29,8 @@ begin
             select e.idempotency_key, e.cloud_event :iu_extra_values from event as e order by e.event_id
             returning 1
         )
-        -- Nothing is handed out before all is written: an exception does not take that back.
+        -- Nothing is handed out before all is written: an exception does not take that back. (One of an
+        -- AFTER trigger comes later; it counts as ours only under the key's own index, and comes again.)
         select e.event_id, 'sent'::text, null::text, e.idempotency_key
         from event as e cross join (select count(*) as rows from written) as w;
         return;
