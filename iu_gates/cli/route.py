@@ -45,6 +45,7 @@ OnDeadLetter = Annotated[
     Literal["hold", "pass"] | None,
     typer.Option(
         "--on-dead-letter",
+        metavar="hold|pass",
         help="What later events of its subject do behind a dead letter.",
         show_default=False,
     ),
@@ -113,7 +114,11 @@ def add(
     *,
     target_kind: Annotated[
         Literal["workflow", "notify"],
-        typer.Option("--target-kind", help="The host's outbox, or a channel of NOTIFY."),
+        typer.Option(
+            "--target-kind",
+            metavar="workflow|notify",
+            help="The host's outbox, or a channel of NOTIFY.",
+        ),
     ] = "workflow",
     target_ref: Annotated[
         str | None,
