@@ -105,6 +105,7 @@ def test_second_advance_names_the_first(site: Site) -> None:
     assert site.list_heads() == ["060"]
 
 
+@pytest.mark.long
 def test_crowd_from_nothing(site: Site) -> None:
     """
     Three `advance` at once on a database with nothing in it: each works or is refused, none fails.

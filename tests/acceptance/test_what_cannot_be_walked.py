@@ -102,6 +102,7 @@ def test_no_url_names_the_choices(tmp_path: Path) -> None:
     assert list_files(tmp_path) == set()
 
 
+@pytest.mark.long
 def test_host_without_the_tables_and_with_others(make_site: MakeSite) -> None:
     """
     No tables, and tables with other columns, are two faults: which, where, and what to set.

@@ -134,7 +134,7 @@ def find_check(settings: Settings) -> Finding:
     return next(c for c in doctor.doctor(settings).checks if c.name == "history")
 
 
-@pytest.mark.every_major
+@pytest.mark.long_on_each_major
 def test_what_is_delivered_goes_into_an_export_and_out_of_the_history(live: Stage) -> None:
     """
     P7: removed is what was delivered; the export holds each row of it; the ledger tells of it.

@@ -305,6 +305,7 @@ def test_table_that_cannot_be_read_is_one_verdict(attempt: Try, server: Server) 
 COUNTED = "print('env', file=open({!r}, 'a'))\n" + ENV
 
 
+@pytest.mark.long
 def test_walk_is_one_run_of_env_each_way(attempt: Try, tmp_path: Path) -> None:
     """
     As `alembic downgrade base` and `alembic upgrade heads` go.
