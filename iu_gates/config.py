@@ -238,6 +238,11 @@ def read_site_key(settings: Settings) -> str | None:
         ) from error
 
 
+def is_key_given() -> bool:
+    """Tell whether ``IU_GATES_SITE_KEY`` is set, which wins over the file."""
+    return bool(os.environ.get("IU_GATES_SITE_KEY"))
+
+
 def make_site_key(settings: Settings) -> str:
     """Return the site key, making its file (mode 0600) the first time."""
     if key := read_site_key(settings):

@@ -59,13 +59,13 @@ def _judge_key(settings: Settings) -> Finding:
 
 
 def _judge_home(conn: Conn, settings: Settings) -> Finding:
-    reason = site.find_mismatch(conn, settings)
+    mismatch = site.find_mismatch(conn, settings)
     return Finding(
         "this installation",
-        reason is None,
-        reason or "it is",
+        mismatch is None,
+        mismatch.reason if mismatch else "it is",
         "the database that was installed",
-        site.REMEDY,
+        mismatch.next_command if mismatch else "",
     )
 
 

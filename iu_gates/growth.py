@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from iu_gates import db
+from iu_gates.backup import words_of
 from iu_gates.config import Settings
 from iu_gates.db import Conn
 from iu_gates.model import Finding, HistorySize
@@ -23,6 +24,6 @@ def judge(size: HistorySize, settings: Settings) -> Finding:
         f"{size.events} events, {size.overdue} of them overdue"
         if keep
         else f"{size.events} events",
-        f"pruned of what is older than {keep.days} days" if keep else "kept for good",
+        f"pruned of what is older than {words_of(keep)}" if keep else "kept for good",
         "iu-gates history prune --dry-run",
     )

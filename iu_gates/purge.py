@@ -92,10 +92,10 @@ def purge(
     ):
         require_place(conn, settings)
         with site.walk_lock(settings, "history purge"):
-            stops.lift_orphans(conn)
             plan = _prepare(conn, settings, digest, file, notify)
             found = plan.preview(_require_approved(conn, settings, plan))
             epoch = stops.stop(conn, None, "drill", f"history purge {plan.digest[:12]}")
+            stops.lift_orphans(conn, own=epoch)
             try:
                 _require_drained(conn, settings)
                 stops.fold(conn)
@@ -116,10 +116,14 @@ def require_place(conn: Conn, settings: Settings) -> None:
     site.require_home(conn, settings)
 
 
-def _prepare(
-    conn: Conn, settings: Settings, digest: str, file: Path | None, notify: Notify
-) -> _Plan:
-    """Verify the export anew, and hold it against the database as it is."""
+def read_back(conn: Conn, digest: str, file: Path | None, notify: Notify) -> Export:
+    """
+    Return an export that the ledger knows by its digest, or the beginning of it, read back whole.
+
+    Raises:
+        UsageError: The ledger knows of no such export.
+        RefusedError: IUG-082, it is not whole, or the file is another one.
+    """
     facts = find_export(conn, digest)
     path = file or Path(facts["file"])
     notify(f"reads {path} back whole")
@@ -130,8 +134,16 @@ def _prepare(
             ident="IUG-082",
             found=found.manifest.digest,
             wanted=facts["digest"],
-            next_command=f"iu-gates history purge --export {found.manifest.digest[:12]}",
+            next_command="iu-gates ledger show --kind export --json",
         )
+    return found
+
+
+def _prepare(
+    conn: Conn, settings: Settings, digest: str, file: Path | None, notify: Notify
+) -> _Plan:
+    """Verify the export anew, and hold it against the database as it is."""
+    found = read_back(conn, digest, file, notify)
     notify("holds it against the database")
     row = conn.execute(
         "select iu_gates.fn_purge_active(),"
@@ -144,7 +156,7 @@ def _prepare(
         raise UsageError("there is no history to purge", next_command="iu-gates status")
     contents = _contents(conn, settings, found)
     if changed := _fetch_list(conn, "select iu_gates.fn_purge_changed(%s)", Jsonb(contents)):
-        raise _refused(changed, f"iu-gates history export {shlex.quote(str(path.parent))}/")
+        raise _refused(changed, f"iu-gates history export {shlex.quote(str(found.path.parent))}/")
     about = db.fetch_value(conn, "select iu_gates.fn_purge_digest(%s)", Jsonb(contents))
     return _Plan(found, contents, about)
 

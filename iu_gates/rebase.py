@@ -97,14 +97,14 @@ def _foresee(conn: Conn, settings: Settings, *, moved: bool, as_new_site: bool) 
     why = _tell(conn, settings, seen)
     if not why and (same_key or not as_new_site):
         if not same_key:
-            raise _no_key(settings, key)
+            raise _no_key(settings, key, site.name_place(conn, settings))
         return RebasePreview(needed=False, why="", new_site=False)
     _require_quiet(seen)
     if as_new_site:
-        _require_no_key(settings, key)
+        _require_no_key(conn, settings, key)
     else:
         if not same_key:
-            raise _no_key(settings, key)
+            raise _no_key(settings, key, "iu-gates rebase --as-new-site")
         _require_moved(seen, moved=moved)
     return RebasePreview(needed=True, why=why or "the site key", new_site=as_new_site)
 
@@ -174,19 +174,19 @@ def _require_moved(seen: Mapping[str, Any], *, moved: bool) -> None:
         )
 
 
-def _no_key(settings: Settings, key: str | None) -> RefusedError:
+def _no_key(settings: Settings, key: str | None, next_command: str) -> RefusedError:
     return RefusedError(
         "the site key here is " + ("another one" if key else "missing"),
         ident="IUG-113",
         found=str(settings.site_key_file),
         wanted="the key of the site that this database is of",
         means="a copy without it is a clone, and a clone never delivers",
-        next_command="iu-gates rebase --as-new-site",
+        next_command=next_command,
         more=MORE,
     )
 
 
-def _require_no_key(settings: Settings, key: str | None) -> None:
+def _require_no_key(conn: Conn, settings: Settings, key: str | None) -> None:
     if key is not None:
         raise RefusedError(
             "there is a site key here already, of another site",
@@ -194,6 +194,6 @@ def _require_no_key(settings: Settings, key: str | None) -> None:
             found=str(settings.site_key_file),
             wanted="no key there: a new site gets one of its own",
             means="workers with that key would serve both",
-            next_command="iu-gates rebase --as-new-site",
+            next_command=site.name_place(conn, settings),
             more=MORE,
         )

@@ -19,10 +19,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from iu_gates import config, db, ledger, refusals, routes, stops
+from iu_gates import db, ledger, refusals, routes, site, stops
 from iu_gates.config import ROUTE, Settings
 from iu_gates.db import Conn
-from iu_gates.errors import GateError, RefusedError, UsageError
+from iu_gates.errors import RefusedError, UsageError
 from iu_gates.model import ReplayPreview, ReplayResult, SkipPreview, SkipResult, Span
 
 BATCH: Final = 1000
@@ -69,7 +69,7 @@ def replay(
         refusals.recorded(settings, "route replay", route=name, **span.asked()),
         routes.operating(settings, "route replay") as conn,
     ):
-        key = _require_key(settings)
+        key = site.require_key(settings)
         seen = _preview(conn, settings, name, span)
         result = ReplayResult(name, span.asked(), 0, 0, 0)
         if not seen.events:
@@ -167,19 +167,6 @@ def _append(conn: Conn, result: ReplayResult, state: str, **facts: Any) -> None:
     ledger.append(
         conn, "replay", result.route, {"state": state, "asked": result.asked, **said, **facts}
     )
-
-
-def _require_key(settings: Settings) -> str:
-    key = config.read_site_key(settings)
-    if key is None:
-        raise GateError(
-            "there is no site key here",
-            ident="IUG-036",
-            found=f'no IU_GATES_SITE_KEY and no file "{settings.site_key_file}"',
-            means="what delivers without the key of its installation could be a clone's",
-            next_command="iu-gates advance",
-        )
-    return key
 
 
 def _preview_skip(conn: Conn, settings: Settings, name: str, to: int | None) -> SkipPreview:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from iu_gates import db, export, purge, refusals, site
+from iu_gates.backup import words_of
 from iu_gates.config import Settings
 from iu_gates.db import Conn
 from iu_gates.errors import RefusedError, UsageError
@@ -140,8 +141,8 @@ def _require_age(
         raise RefusedError(
             "the policy keeps the history longer than that",
             ident="IUG-124",
-            found=str(older_than),
-            wanted=f"history_keep, {keep}, or longer",
+            found=words_of(older_than),
+            wanted=f"history_keep, {words_of(keep)}, or longer",
             means="nothing was removed",
             next_command="iu-gates history prune --dry-run",
             more="docs/history.md",
@@ -181,19 +182,7 @@ def _require_export(  # noqa: PLR0917  the parts of one call
         if target is None and not place.exists():
             place.mkdir(mode=0o700, parents=True)
         return export.write(settings, place, notify, upto=upto)
-    facts = purge.find_export(conn, exported)
-    path = file or Path(facts["file"])
-    notify(f"reads {path} back whole")
-    found = export.verify(path)
-    if found.manifest.digest != facts["digest"]:
-        raise RefusedError(
-            f'"{path}" is another export',
-            ident="IUG-082",
-            found=found.manifest.digest,
-            wanted=facts["digest"],
-            next_command="iu-gates ledger show --kind export --json",
-        )
-    return found
+    return purge.read_back(conn, exported, file, notify)
 
 
 def _remove(conn: Conn, number: int, upto: int, batch: int, notify: Notify) -> dict[str, Any]:

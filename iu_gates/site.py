@@ -8,15 +8,16 @@ nothing is walked on it by mistake.
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, NamedTuple
 
 from iu_gates import config, db
 from iu_gates.config import Settings
 from iu_gates.db import Conn
-from iu_gates.errors import SAME, LockHeldError, RefusedError
+from iu_gates.errors import SAME, GateError, LockHeldError, RefusedError
 
 REMEDY: Final = "iu-gates rebase"
 LOCK_PATIENCE_SECONDS: Final = 2.0
@@ -31,24 +32,57 @@ from (values ('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'),
 """A client whose machine is gone says nothing: the server asks, and frees the lock within 25 s."""
 
 
-def find_mismatch(conn: Conn, settings: Settings) -> str | None:
-    """Return why this database is not the one that was installed from here, or None."""
+class Mismatch(NamedTuple):
+    """Why a database is not the one that was installed from here, and what to type."""
+
+    reason: str
+    next_command: str
+
+
+def find_mismatch(conn: Conn, settings: Settings) -> Mismatch | None:
+    """
+    Return why this database is not the one that was installed from here, or None.
+
+    A copy is told to be re-based. Where only the key differs it is the key that has to be mended:
+    this is the original, and a re-base of it would void every verdict for nothing.
+    """
     row = db.fetch_one(conn, db.load("installation"))
     if not row:
         return None
     if row["iu_schema"] != settings.schema:
         installed, said = row["iu_schema"], settings.schema
-        return f'it was installed with schema "{installed}", the settings say "{said}"'
+        return Mismatch(
+            f'it was installed with schema "{installed}", the settings say "{said}"',
+            f"export IU_GATES_SCHEMA={shlex.quote(installed)} && {SAME}",
+        )
     if not row["same_database"]:
-        return "it is a copy: cluster or database are not those that were installed"
+        return Mismatch(
+            "it is a copy: cluster or database are not those that were installed", REMEDY
+        )
     key = config.read_site_key(settings)
     if row["site_key_sha256"] and (
         key is None or config.hash_site_key(key) != row["site_key_sha256"]
     ):
-        return "it belongs to another site: the site key here is " + (
-            "another" if key else "missing"
+        state = "another" if key else "missing"
+        return Mismatch(
+            f"it belongs to another site: the site key here is {state}", name_place(conn, settings)
         )
     return None
+
+
+def name_place(conn: Conn, settings: Settings) -> str:
+    """
+    Return the command with which the key of this database comes to this machine.
+
+    The key is pasted: it is never in a command line. A key that is here already belongs to
+    another site and is never written over: a place of its own, named for the database, comes first.
+    """
+    if config.read_site_key(settings) is None:
+        return f"install -D -m 600 /dev/stdin {shlex.quote(str(settings.site_key_file))}"
+    if config.is_key_given():
+        return f"unset IU_GATES_SITE_KEY && {SAME}"
+    own = f"{settings.site_key_file}.{conn.info.dbname.replace('/', '_')}"
+    return f"export IU_GATES_SITE_KEY_FILE={shlex.quote(own)} && {SAME}"
 
 
 def has_key(conn: Conn) -> bool:
@@ -58,14 +92,29 @@ def has_key(conn: Conn) -> bool:
 
 def require_home(conn: Conn, settings: Settings) -> None:
     """Raise `RefusedError` if this database is a copy or belongs to another site."""
-    if db.is_installed(conn) and (reason := find_mismatch(conn, settings)):
+    if db.is_installed(conn) and (found := find_mismatch(conn, settings)):
         raise RefusedError(
-            f"this database is not walked from here: {reason}",
+            f"this database is not walked from here: {found.reason}",
             ident="IUG-041",
             means="a copy or another site's database never moves by itself",
-            next_command=REMEDY,
+            next_command=found.next_command,
             more="docs/runbooks/rebase.md",
         )
+
+
+def require_key(settings: Settings) -> str:
+    """Return the site key, without which nothing is delivered, or raise `GateError`."""
+    key = config.read_site_key(settings)
+    if key is None:
+        raise GateError(
+            "there is no site key here",
+            ident="IUG-036",
+            found=f'no IU_GATES_SITE_KEY and no file "{settings.site_key_file}"',
+            means="what delivers without the key of its installation could be a clone's; the first"
+            " advance makes it, and it is copied to the hosts of other workers",
+            next_command="iu-gates advance",
+        )
+    return key
 
 
 @contextmanager

@@ -54,8 +54,10 @@ def _read(conn: Conn, settings: Settings, database: str, version: str) -> Status
         disagreements=_disagreements(applied, gate_value, routes, held),
         drift=drift,
         next_gate=next_gate,
-        next_command=site.REMEDY if foreign else mend or ("iu-gates advance" if is_open else ""),
-        blocks=(foreign,) if foreign else _list_blocks(conn, gates, next_gate),
+        next_command=foreign.next_command
+        if foreign
+        else mend or ("iu-gates advance" if is_open else ""),
+        blocks=(foreign.reason,) if foreign else _list_blocks(conn, gates, next_gate),
         ledger_seq=seq,
         ledger_hash=head,
         history=growth.fetch_size(conn, settings) if "009" in applied else None,

@@ -121,6 +121,7 @@ def prune(
     Killed, the same command goes on.
     """
     age = _duration(older_than)
+    _require_one_export(target, exported, file)
     settings = call.database_settings()
     from iu_gates import retention
 
@@ -154,6 +155,24 @@ def prune(
         notify=partial(call.notify, "prune"),
     )
     call.show_written(settings, done, render.prune)
+
+
+def _require_one_export(target: Path | None, exported: str | None, file: Path | None) -> None:
+    """Refuse options of which one would be silently left aside."""
+    if exported is None and file is not None:
+        raise UsageError(
+            "--file says where an export is, and none is named",
+            wanted="--exported DIGEST with it; a new export goes where --export says",
+            means="nothing was removed",
+            next_command="iu-gates ledger show --kind export --json",
+        )
+    if exported is not None and target is not None:
+        raise UsageError(
+            "--exported names an export, and --export asks for a new one",
+            wanted="one of them",
+            means="nothing was removed",
+            next_command="iu-gates history prune --help",
+        )
 
 
 def _again(options: Mapping[str, object]) -> str:

@@ -33,7 +33,8 @@ def run_demo(options: DemoOptions, console: Console) -> dict[str, Any]:
 
     Returns:
         captured, dry_run, delivered, held (the peak), held_at_end, repeated, skipped, reordered,
-        after_disable, seconds, gates (each verdict), waivers, history, notes.
+        after_disable, seconds, gates (each verdict), waivers, history, notes; of a server that
+        stays up the commands look and stop.
 
     Raises:
         UsageError: The history that was named cannot be played.
@@ -108,11 +109,11 @@ class _Story:
         self.crew.replay("the rest, live", rest)
         self.crew.wait_until_worked_off()
         data = shlex.quote(str(self.stage.server.data))
-        self.notes += [
-            f"live, and up; look at it: psql {shlex.quote(self.stage.url(OPERATOR))}",
-            f"stop it: iu-gates demo begins anew; or pg_ctl stop -D {data}, as its owner",
-        ]
-        return self._numbers()
+        self.notes.append("live, and up; iu-gates demo begins anew")
+        return self._numbers() | {
+            "look": f"psql {shlex.quote(self.stage.url(OPERATOR))}",
+            "stop": f"pg_ctl stop -D {data}  # as its owner",
+        }
 
     def _go(self, to: str) -> None:
         """Walk to a gate, with the approver's vote where one is asked for."""

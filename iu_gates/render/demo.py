@@ -75,3 +75,6 @@ def _remarks(page: Page, result: Mapping[str, Any]) -> None:
         page.blank()
     for note in notes:
         page.marked(("•", "dim"), note, indent=2)
+    for label in ("look", "stop"):
+        if command := result.get(label):
+            page.command(label, str(command), columns=_COUNTS)

@@ -24,10 +24,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from iu_gates import config
+from iu_gates import site
 from iu_gates.config import Settings
 from iu_gates.ending import Ending
-from iu_gates.errors import GateError
 from iu_gates.model import Batch
 from iu_gates.worker import process
 from iu_gates.worker.bell import NAP_SECONDS
@@ -71,19 +70,9 @@ def run(
         IuGatesError: Every route was refused at the first look; or, from `once`, one was, after the
             others have been worked.
     """
-    key = config.read_site_key(settings)
-    if key is None:
-        raise GateError(
-            "there is no site key here",
-            ident="IUG-036",
-            found=f'no IU_GATES_SITE_KEY and no file "{settings.site_key_file}"',
-            means="a worker without the key of its installation could be a clone's; the first"
-            " advance makes it, and it is copied to the hosts of other workers",
-            next_command="iu-gates advance",
-        )
     crew = Crew(
         settings,
-        key=key,
+        key=site.require_key(settings),
         limit=limit,
         is_once=once,
         max_seconds=max_seconds,

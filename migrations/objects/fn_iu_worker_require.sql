@@ -26,7 +26,7 @@ begin
        or v_at.site_key_sha256 is distinct from encode(sha256(convert_to(p_site_key, 'UTF8')), 'hex') then
         raise exception 'this database belongs to another site' using errcode = 'IUG41',
             detail = 'the site key does not match the one recorded here',
-            hint = 'iu-gates rebase';
+            hint = 'iu-gates status';
     end if;
     if (v_at.system_identifier, v_at.database_oid) is distinct from (v_at.cluster_here, v_at.oid_here) then
         raise exception 'this database is a copy of the one that was installed' using errcode = 'IUG41',

@@ -157,10 +157,11 @@ def test_demo_plays_what_it_is_given(demos: dict[str, Playing], kind: str) -> No
 @pytest.mark.slow
 def test_demo_keeps_its_server_at_live(demos: dict[str, Playing]) -> None:
     """
-    With --keep live the server stays up, live, and the notes say how to look at it.
+    With --keep live the server stays up, live, and it says how to look at it.
     """
     said = finish(demos["keep"])
-    assert any("psql" in note for note in said["notes"])
+    assert said["look"].startswith("psql ")
+    assert said["stop"].startswith("pg_ctl stop ")
     (made,) = demos["keep"].state_dir.glob("[0-9]*")
     server = Server(made, major=int(made.name))
     assert server.is_running()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -150,6 +151,8 @@ def test_database_of_another_site(site: Site) -> None:
     clauses = {assert_refused(answer, 4, "IUG-041") for answer in (other, missing)}
     assert len(clauses) == 2
     assert_refused(back, 4, "IUG-041")
+    assert "unset IU_GATES_SITE_KEY && iu-gates advance" in other.err
+    assert f"install -D -m 600 /dev/stdin {shlex.quote(str(site.folder / 'none'))}" in missing.err
     seen = site.run("status", IU_GATES_SITE_KEY="the key of another site").expect(0)
     assert "another site" in seen.out
 

@@ -75,6 +75,19 @@ def make_approved(stage: Stage, tmp_path: Path) -> tuple[str, str]:
     return digest, about
 
 
+def test_refused_purge_turns_nothing_on(make_stage: MakeStage, tmp_path: Path) -> None:
+    """
+    P5: what a half-done rollback had stopped stays stopped, whatever is refused after it.
+    """
+    live = make_stage(State.LIVE)
+    live.write("unit", 1, 2)
+    digest = write_export(live, tmp_path)
+    live.conn.execute("select iu_gates.fn_stop(null, 'drill', 'rollback to 009')")
+    with pytest.raises(RefusedError):
+        purge.purge(live.settings, digest)
+    assert live.status().routes[0].mode == "hold"
+
+
 def count_history(stage: Stage) -> dict[str, int]:
     """Return the rows of the tables that a purge empties."""
     return {n: stage.fetch_value(f"select count(*) from iu_core.{n}") for n in HISTORY}

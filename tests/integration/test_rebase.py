@@ -200,8 +200,9 @@ def test_clone_without_the_key_never_delivers(origin: Engine, site: Site, tmp_pa
             with pytest.raises(RefusedError) as raised:
                 rebase.rebase(site.settings(copy, key=key), moved=True, as_new_site=False)
             assert raised.value.ident == "IUG-113"
-        with pytest.raises(RefusedError, match="a site key here already"):
+        with pytest.raises(RefusedError, match="a site key here already") as raised:
             rebase.rebase(site.settings(copy), moved=False, as_new_site=True)
+        assert (raised.value.next_command or "").startswith("export IU_GATES_SITE_KEY_FILE=")
 
         done = rebase.rebase(site.settings(copy, key="none"), moved=False, as_new_site=True)
 

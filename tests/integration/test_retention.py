@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -262,6 +263,91 @@ def test_dead_letters_stay_until_they_are_redriven(live: Stage) -> None:
     assert set(count(live).values()) == {0}
     assert_sound(live)
     assert len(list_outbox(live.conn)) == 3
+
+
+def test_dead_letter_stays_though_its_route_takes_it_no_more(live: Stage) -> None:
+    """
+    P7: an event given up on stays, also where the route's definition was changed since.
+    """
+    poison(live, "bad")
+    live.write("bad", 2)
+    live.write("good", 2)
+    work(live.conn)
+    live.conn.execute("select iu_core.fn_iu_route_dry(%s)", (ROUTE,))
+    live.conn.execute(
+        "update iu_core.iu_outbound_route set approval_id = null, approval_granted_at = null,"
+        " approval_expires_at = null, event_filter = %s",
+        (Jsonb({"subject": "good"}),),
+    )
+
+    done = prune(live)
+
+    assert (done.removed["iu_event"], done.kept) == (1, 1)
+    assert list_units(live) == [("bad", 2)]
+    assert count(live)["iu_route_dead_letter"] == 1
+
+
+def test_evidence_is_that_of_the_route_as_it_is(make_stage: MakeStage, tmp_path: Path) -> None:
+    """
+    Dry-run attempts that were pruned count for the gate, but not for a route that came after them.
+    """
+    dry = make_stage(State.DRY)
+    dry.values["history_dir"] = str(tmp_path / "exports")
+    dry.write("unit", 2, 3)
+    work(dry.conn)
+    assert prune(dry).removed["iu_route_attempt"] == 2
+    assert gates.dry_run.collect(dry.conn, dry.settings).pruned == 2
+    dry.conn.execute("update iu_core.iu_outbound_route set created_at = clock_timestamp()")
+    assert gates.dry_run.collect(dry.conn, dry.settings).pruned == 0
+
+
+def test_export_that_does_not_say_what_it_saw_is_no_ground(live: Stage) -> None:
+    """
+    P7: an entry without the snapshot of its export, as earlier ones are, is refused, not a bug.
+    """
+    live.write("unit", 2)
+    work(live.conn)
+    made = write_export(live, None)
+    live.conn.execute(
+        "select iu_gates.fn_ledger_append('export', 'history', l.facts - 'seen_before')"
+        " from iu_gates.ledger as l where l.kind = 'export'"
+    )
+    with pytest.raises(RefusedError, match="no export holds what would go"):
+        prune(live, exported=made.manifest.digest)
+    assert count(live)["iu_event"] == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--exported", "abcdefgh", "--export", "new.zst"), "--exported names an export"),
+        (("--file", "old.zst"), "--file says where an export is"),
+    ],
+)
+def test_option_that_would_be_left_aside_is_refused(
+    live: Stage, tmp_path: Path, options: tuple[str, ...], said: str
+) -> None:
+    """
+    Two exports, or a place of none: a usage error, before anything is asked.
+    """
+    url = live.database.conninfo
+    answer = run_command(tmp_path, "history", "prune", *options, "--database-url", url)
+    assert answer.code == 2
+    assert said in answer.err
+
+
+def test_next_command_asks_for_the_same(live: Stage, tmp_path: Path) -> None:
+    """
+    Where nobody can be asked, the command that is named has every option of this one.
+    """
+    live.write("unit", 2)
+    work(live.conn)
+    options = ("--older-than", "0 s", "--before", "7", "--export", "a dir", "--batch", "5")
+    url = live.database.conninfo
+    key = Path(live.values["site_key_file"]).read_text()
+    words = ("history", "prune", *options)
+    answer = run_command(tmp_path, *words, "--database-url", url, IU_GATES_SITE_KEY=key)
+    assert shlex.join(["iu-gates", *words, "--yes"]) in " ".join(answer.err.split())
 
 
 def test_attempt_that_is_newer_than_the_export_stays(live: Stage) -> None:

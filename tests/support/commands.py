@@ -62,6 +62,7 @@ SHELL = {
     "df",
     "export",
     "git",
+    "install",
     "ls",
     "pg_dump",
     "pg_isready",
