@@ -1,6 +1,7 @@
 -- One row for the table (its kind stands in "type"), one for each column, one for each full unique
--- index, valid or left over by a concurrent build that did not end. A type is written so that it
--- can be cast to under any search_path; the base of a domain is what it is made of.
+-- index, valid or left over by a concurrent build that did not end, and one for each rule of INSERT.
+-- A type is written so that it can be cast to under any search_path; the base of a domain is what it
+-- is made of.
 with recursive place as (
     select c.oid, c.relkind
     from pg_class as c
@@ -52,3 +53,8 @@ from pg_index as i
 join pg_class as x on x.oid = i.indexrelid
 join place as p on p.oid = i.indrelid
 where i.indisunique and i.indimmediate and i.indpred is null and i.indexprs is null
+union all
+select 'rule', r.rulename::text, null, null, null, null, null, null
+from pg_rewrite as r
+join place as p on p.oid = r.ev_class
+where r.ev_type = '3' and r.ev_enabled <> 'D'

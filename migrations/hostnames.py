@@ -96,6 +96,7 @@ class Table:
         keys: The name of each full unique index to its columns.
         leftovers: Likewise, those that are INVALID: a concurrent build of them did not end.
         is_partitioned: No index can be built on it concurrently then.
+        rules: Those that rewrite an INSERT into it.
     """
 
     exists: bool = False
@@ -103,6 +104,7 @@ class Table:
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     leftovers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     is_partitioned: bool = False
+    rules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,8 @@ def fetch(cursor: Any, schema: str, table: str) -> Table:
     keys = {r[1]: tuple(r[7]) for r in rows if r[0] == "key"}
     leftovers = {r[1]: tuple(r[7]) for r in rows if r[0] == "leftover"}
     kinds = [r[2] for r in rows if r[0] == "table"]
-    return Table(bool(kinds), columns, keys, leftovers, kinds == ["p"])
+    rules = tuple(r[1] for r in rows if r[0] == "rule")
+    return Table(bool(kinds), columns, keys, leftovers, kinds == ["p"], rules)
 
 
 def find(cursor: Any, settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
@@ -215,6 +218,13 @@ def _resolve_outbox(outbox: Table, names: dict[str, Any]) -> Iterator[Problem]:
     if key := names["key_column"]:
         yield from _judge_key(place, table, names["schema"], outbox, key)
         names["key_index"] = next((n for n, k in outbox.keys.items() if k == (key,)), "")
+    if outbox.rules:
+        yield Problem(
+            f"{place}: rules",
+            f"INSERT is rewritten: {', '.join(outbox.rules)}",
+            "a table whose INSERT writes what it is given, once; a trigger may do the rest",
+            f"alter table {table} disable rule {quote_identifier(outbox.rules[0])}",
+        )
     payload = names["payload_column"]
     if payload and outbox.columns[payload].base not in PAYLOADS:
         found = f"type {outbox.columns[payload].type}"

@@ -362,6 +362,11 @@ BAD: Mapping[str, tuple[str, str, str]] = {
         "public.unit_version.unit",
         "set not null",
     ),
+    "rule that rewrites INSERT": (
+        UNITS + OUTBOX + 'create rule "a rule" as on insert to event_outbox do also notify sent;',
+        "public.event_outbox: rules",
+        'alter table "public"."event_outbox" disable rule "a rule"',
+    ),
     "key of the outbox is not unique": (
         UNITS + OUTBOX.replace("not null unique", "not null"),
         "public.event_outbox.idempotency_key",
