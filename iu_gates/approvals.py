@@ -3,28 +3,44 @@
 from __future__ import annotations
 
 from iu_gates import db, refusals
-from iu_gates.config import Settings
+from iu_gates.config import Settings, name_further
 from iu_gates.db import Conn
 from iu_gates.errors import AS_ANOTHER, GateError, RefusedError, UsageError
-from iu_gates.model import PendingApproval
+from iu_gates.model import PendingApproval, scope_gate
 
 
-def fetch_pending(settings: Settings, digest: str | None = None) -> PendingApproval | None:
-    """Return the newest request that waits for votes, or the one of a digest; None without one."""
+def fetch_pending(
+    settings: Settings, digest: str | None = None, route: str | None = None
+) -> PendingApproval | None:
+    """
+    Return the newest request that waits for votes; None without one.
+
+    Args:
+        settings: Whose ledger.
+        digest: The one of this digest, or of what it begins with.
+        route: The newest one of this route's package.
+    """
     with db.connect(settings, "approve") as conn:
         db.require_installed(conn)
-        return _pending(conn, digest)
+        return _pending(conn, digest, route)
 
 
-def _pending(conn: Conn, digest: str | None) -> PendingApproval | None:
-    row = db.fetch_one(
-        conn, db.load("pending_approval"), {"digest": f"{digest}%" if digest else None}
-    )
+def _pending(conn: Conn, digest: str | None, route: str | None = None) -> PendingApproval | None:
+    params = {
+        "digest": f"{digest}%" if digest else None,
+        "subject": name_package(route) if route else None,
+    }
+    row = db.fetch_one(conn, db.load("pending_approval"), params)
     if not row:
         return None
     votes = db.fetch_all(conn, db.load("votes"), {"digest": row["digest"]})
     said = tuple(f"{v['login']}: {v['choice']}, {v['voted_at']:%Y-%m-%dT%H:%M:%SZ}" for v in votes)
     return PendingApproval(votes=said, **row)
+
+
+def name_package(route: str) -> str:
+    """Return under which subject the ledger has the requests for a route's approval."""
+    return scope_gate("package", name_further(route))
 
 
 def vote(settings: Settings, digest: str, choice: str, note: str = "") -> None:

@@ -22,6 +22,7 @@ NAMES: Final = "_names"
 SHOWN: Final = 10
 """Named on a page; --json names up to 1,000."""
 
+IN_ORDER: Final = {"reordered": 0, "reordered_names": ()}
 FAULTS: Final = {
     "missed": "host rows without an event",
     "skipped": "events passed over without an attempt",
@@ -59,8 +60,14 @@ def count(conn: Conn, settings: Settings, route: Mapping[str, Any]) -> AuditRepo
         # What is off is priced beyond every threshold of the compiler, which takes seconds.
         conn.execute("set local jit = off")
         conn.execute("set local work_mem = '128MB'")
-        seen = db.fetch_one(conn, db.load("audit", settings.schema), params)
-        seen |= db.fetch_one(conn, host_query("audit_host", settings, names), params)
+        seen = db.fetch_one(conn, host_query("audit_host", settings, names), params)
+        # Its rows are in order already, where a table of hashes would not fit into memory.
+        conn.execute("set local enable_hashagg = off")
+        seen |= db.fetch_one(conn, db.load("audit", settings.schema), params)
+        subjects = {"subjects": seen.pop("ahead_subjects") or []}
+        query = db.load("audit_order", settings.schema)
+        seen |= db.fetch_one(conn, query, params | subjects) if subjects["subjects"] else IN_ORDER
+        conn.execute("set local enable_hashagg = on")
         seen |= db.fetch_one(conn, host_query("audit_target", settings, names), params)
     counts = {k: int(v or 0) for k, v in seen.items() if not k.endswith(NAMES)}
     named = {k.removesuffix(NAMES): tuple(v or ()) for k, v in seen.items() if k.endswith(NAMES)}

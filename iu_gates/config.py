@@ -117,6 +117,16 @@ class Settings:
         return next((w for w in self.waivers if w.gate == gate and w.until > now), None)
 
 
+def name_advance(route: str = ROUTE) -> str:
+    """Return the command that walks the gates of a route."""
+    return "iu-gates advance" if route == ROUTE else f"iu-gates advance --route {route}"
+
+
+def name_further(route: str) -> str | None:
+    """Return the name of a further route, as the scope of its gates; None for the first."""
+    return None if route == ROUTE else route
+
+
 def default_config_dir() -> Path:
     """Return ``$XDG_CONFIG_HOME/iu-gates`` or ``~/.config/iu-gates``."""
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "iu-gates"

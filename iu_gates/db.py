@@ -279,7 +279,7 @@ def _refusal(error: psycopg.Error, message: str, fields: dict[str, Any]) -> IuGa
         return RefusedError(
             f"this login may not do that: {message}",
             ident="IUG-042",
-            means="nothing was changed; doctor prints the grants",
+            means="the transaction in hand was rolled back; doctor prints the grants",
             next_command="iu-gates doctor",
         )
     if isinstance(error, pg.LockNotAvailable):

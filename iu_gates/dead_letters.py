@@ -22,6 +22,7 @@ from iu_gates.errors import RefusedError, UsageError
 from iu_gates.model import DeadLetter, LetterFilter, RedriveResult
 
 MOST_IDS: Final = 20
+KEY_PATIENCE: Final = "10s"
 
 
 def list_letters(
@@ -67,15 +68,21 @@ def redrive(settings: Settings, wanted: LetterFilter) -> RedriveResult:
     """
     Put the open dead letters that are asked for back; the ledger says who, how many, which.
 
+    No batch of their routes is in hand meanwhile: one would make a letter of what waits behind
+    those that are put back here, after they were listed.
+
     Raises:
         UsageError, RefusedError: As `preview`; nothing was put back.
     """
     with db.connect(settings, "dead-letter redrive", as_owner=True) as conn:
         db.require_installed(conn)
-        letters = _require_whole(conn, settings, wanted)
-        ids = [letter.dead_letter_id for letter in letters]
-        params = {"ids": ids, "asked": Jsonb(wanted.asked())}
-        done = db.fetch_one(conn, db.load("dead_letters_redrive", settings.schema), params)
+        with conn.transaction():
+            conn.execute("select set_config('lock_timeout', %s, true)", (KEY_PATIENCE,))
+            conn.execute(db.load("redrive_keys", settings.schema), {"route": wanted.route})
+            letters = _require_whole(conn, settings, wanted)
+            ids = [letter.dead_letter_id for letter in letters]
+            params = {"ids": ids, "asked": Jsonb(wanted.asked())}
+            done = db.fetch_one(conn, db.load("dead_letters_redrive", settings.schema), params)
     return RedriveResult(wanted.asked(), len(ids), int(done["redriven"]))
 
 

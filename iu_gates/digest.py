@@ -17,7 +17,7 @@ from typing import Any
 from iu_gates import db, lanes, proof
 from iu_gates.config import ROUTE, Settings
 from iu_gates.db import Conn
-from iu_gates.model import GATES
+from iu_gates.model import GATES, ROUTE_GATES, SHARED_GATES
 
 
 def fetch_contents(conn: Conn, settings: Settings, route: str = ROUTE) -> dict[str, Any]:
@@ -53,12 +53,21 @@ def fetch_contents(conn: Conn, settings: Settings, route: str = ROUTE) -> dict[s
             "dry_run_min_span_s": settings.dry_run_min_span.total_seconds(),
             "rehearsal_max_age_s": settings.rehearsal_max_age.total_seconds(),
         },
-        "gates": [g for g in GATES if g not in ("approval", "canary", "live")],
+        "gates": _list_gates(route),
         "waivers": [
             {"gate": w.gate, "who": w.who, "why": w.why, "until": w.until.isoformat()}
             for w in settings.waivers
         ],
     }
+
+
+def _list_gates(route: str) -> list[str]:
+    """Return the gates whose verdicts must hold when the approval is used."""
+    before = [g for g in GATES if g not in ("approval", "canary", "live")]
+    if route == ROUTE:
+        return before
+    own = ROUTE_GATES[: ROUTE_GATES.index("approval")]
+    return [*SHARED_GATES, *(f"{route}/{gate}" for gate in own)]
 
 
 def fetch_way(conn: Conn, settings: Settings) -> dict[str, Any]:

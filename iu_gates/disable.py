@@ -23,7 +23,7 @@ from iu_gates import db, lanes, refusals, rights, stops
 from iu_gates.config import ROUTE, Settings
 from iu_gates.db import Conn
 from iu_gates.errors import IuGatesError, NotDrainedError, RefusedError
-from iu_gates.model import DisableResult
+from iu_gates.model import DisableResult, scope_gate
 
 LANE_PATIENCE: Final = timedelta(seconds=5)
 FOLD_PATIENCE: Final = "2s"
@@ -89,8 +89,8 @@ def walk_back(conn: Conn, settings: Settings, route: str | None) -> str:
         conn.execute("select set_config('lock_timeout', %s, true)", (FOLD_PATIENCE,))
         conn.execute("select iu_gates.fn_fold_stops()")
         applied = lanes.list_applied(conn)
-    if route not in {None, ROUTE}:
-        return _make_dry(conn, settings, route)
+    if route is not None and route != ROUTE:
+        return make_dry(conn, settings, route, "it was stopped")
     if not standing & set(applied):
         return f"already at {target}"
     _require_owner(conn, settings)
@@ -98,7 +98,8 @@ def walk_back(conn: Conn, settings: Settings, route: str | None) -> str:
     return target
 
 
-def _make_dry(conn: Conn, settings: Settings, route: str | None) -> str:
+def make_dry(conn: Conn, settings: Settings, route: str, why: str) -> str:
+    """Take a further route back to dry-run and its gates out of force; say what there was to do."""
     rows = db.fetch_all(conn, db.load("routes", settings.schema))
     if all(r["dry_run"] for r in rows if r["route_name"] == route):
         return "dry already"
@@ -106,6 +107,8 @@ def _make_dry(conn: Conn, settings: Settings, route: str | None) -> str:
     with db.connect(settings, "disable", as_owner=True) as owner, owner.transaction():
         owner.execute("select set_config('lock_timeout', %s, true)", (FOLD_PATIENCE,))
         owner.execute(db.load("route_dry", settings.schema), {"route": route})
+        voided = [scope_gate(gate, route) for gate in ("canary", "live")]
+        owner.execute("select iu_gates.fn_void(%s, %s)", (voided, f"{route} is dry: {why}"))
     return "dry now"
 
 

@@ -20,6 +20,7 @@ import psycopg
 from iu_gates import db, lanes, mending
 from iu_gates.config import Settings
 from iu_gates.db import Conn
+from iu_gates.errors import RefusedError
 from iu_gates.model import Drift, DriftReport
 
 WATCHED: Final = ("018_catalog.sql", "070_catalog.sql")
@@ -59,7 +60,36 @@ def list_drift(conn: Conn) -> tuple[Drift, ...]:
 
 def name_remedy(conn: Conn) -> str:
     """Return the command that comes next where something drifted."""
-    return MEND if lanes.list_applied(conn) else ADOPT
+    stamp = _fetch_false_stamp(conn)
+    return stamp["remedy"] if stamp else MEND if lanes.list_applied(conn) else ADOPT
+
+
+def require_recorded(conn: Conn) -> None:
+    """
+    Raise if `alembic_version` says other revisions than the last step or `adopt` left.
+
+    Raises:
+        RefusedError: It was stamped by hand; what it names never ran, or still stands.
+    """
+    if db.is_installed(conn) and (stamp := _fetch_false_stamp(conn)):
+        raise RefusedError(
+            "alembic_version is not as the last step left it",
+            ident="IUG-046",
+            found=stamp["object"],
+            wanted="the revisions that ran",
+            means="nothing was changed; iu-gates drift --sql prints the SQL that mends it too",
+            next_command=stamp["remedy"],
+            more="docs/runbooks/drift.md",
+        )
+
+
+def _fetch_false_stamp(conn: Conn) -> dict[str, Any]:
+    """Return how `alembic_version` differs from the ledger; empty if not, or nobody can say."""
+    try:
+        with conn.transaction():
+            return db.fetch_one(conn, db.load("false_stamp"))
+    except psycopg.errors.UndefinedFunction:
+        return {}
 
 
 def _compare(conn: Conn) -> list[Drift] | None:

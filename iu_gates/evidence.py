@@ -40,10 +40,10 @@ class Evidence:
         return Finding(name, self.passed, found, "one that passed", remedy)
 
 
-def fetch(conn: Conn, kind: str, since_revision: str) -> Evidence:
-    """Return the newest entry of `kind` about our route after `since_revision` was last applied."""
+def fetch(conn: Conn, kind: str, since_revision: str, route: str = ROUTE) -> Evidence:
+    """Return the newest entry of `kind` about a route after `since_revision` was last applied."""
     row = db.fetch_one(
-        conn, db.load("evidence"), {"kind": kind, "route": ROUTE, "revision": since_revision}
+        conn, db.load("evidence"), {"kind": kind, "route": route, "revision": since_revision}
     )
     return Evidence(row["seq"], row["at"], row["facts"]) if row else Evidence(None, None, {})
 

@@ -50,7 +50,7 @@ def record_verdict(
         "route": route,
         "definition_hash": definition,
     }
-    return append(conn, "verdict", verdict.gate, facts)
+    return append(conn, "verdict", verdict.subject, facts)
 
 
 def fetch_not_in_force(conn: Conn, gate: str) -> str | None:

@@ -189,12 +189,16 @@ class Patience:
     The wait of a walk for its locks: each of its steps has `lock_wait` in all, and no more.
 
     `look` is called before each step, outside of any transaction; `call` runs the walk and runs
-    it again where a lock could not be had (SQLSTATE 55P03 only).
+    it again where a lock could not be had (SQLSTATE 55P03 only). `name` is what is walked where no
+    step was looked at.
     """
 
-    def __init__(self, settings: Settings, notify: Callable[[str], None]) -> None:
+    def __init__(
+        self, settings: Settings, notify: Callable[[str], None], name: str = "control schema"
+    ) -> None:
         self._settings = settings
         self._notify = notify
+        self._name = name
         self._bound = settings.lock_wait.total_seconds()
         self._step: tuple[str, Direction] | None = None
         self._names: Mapping[str, str] = {}
@@ -279,7 +283,7 @@ class Patience:
     def _wait(self, blockers: list[Blocker], cause: LockHeldError | None = None) -> None:
         """Pause, with jitter, longer each time; raise where the bound is reached."""
         names = "; ".join(map(str, blockers[:NAMED])) or (cause.summary if cause else "gone by now")
-        name = self._step[0] if self._step else "control schema"
+        name = self._step[0] if self._step else self._name
         left = self._bound - self._waited
         if left <= 0:
             raise _gave_up(name, self._bound, names) from cause

@@ -63,7 +63,9 @@ def find_fault(conn: Conn, pin: Pin) -> str | None:
     return f"there is no entry {pin.seq}; {end}"
 
 
-def require(settings: Settings, pin: Pin, *, chain: bool = True) -> None:
+def require(
+    settings: Settings, pin: Pin, *, chain: bool = True, effect: str = "nothing was done"
+) -> None:
     """
     Raise `RefusedError` unless the ledger holds this entry.
 
@@ -71,6 +73,7 @@ def require(settings: Settings, pin: Pin, *, chain: bool = True) -> None:
         settings: Whose ledger.
         pin: The entry.
         chain: The chain must hold too, or what is pinned says nothing of what came before it.
+        effect: What this means for the command.
     """
     with db.connect(settings, "ledger") as conn:
         fault = find_fault(conn, pin)
@@ -84,7 +87,7 @@ def require(settings: Settings, pin: Pin, *, chain: bool = True) -> None:
         ident="IUG-049",
         found="; ".join([*found[:_SHOWN], *more]),
         wanted=f"entry {pin}, in a chain that holds",
-        means="it was cut, written anew or changed, or this is another database; nothing was done",
+        means=f"it was cut, written anew or changed, or this is another database; {effect}",
         next_command="iu-gates ledger verify",
         more="docs/ledger.md",
         facts={

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from iu_gates import advance, db, digest, gates, lanes, locks, proof
-from iu_gates.config import Settings
+from iu_gates import advance, db, digest, gates, lanes, locks, proof, routes, standing
+from iu_gates.config import Settings, name_further
 from iu_gates.db import Conn
 from iu_gates.model import GATES, Plan, PlannedStep
 
@@ -18,13 +18,34 @@ TAKES_BACK: Final = "it takes back what everybody has written since, the host to
 FULL: Final = f"full: the whole database as of its snapshot; restored, {TAKES_BACK}"
 OWN_OBJECTS: Final = "own-objects: our rows and every definition; no row of the host"
 HOST_ROWS: Final = "rows of the host: the site's own backup"
+NOT_NEEDED: Final = "none is taken: two columns of one row change, and disable is the way back"
+WAITS_FURTHER: Final = {
+    "dry_run": "dry_run: organic changes that the route takes, and a worker",
+    "approval": "approval: other logins' approve",
+    "canary": "canary: one organic change that the route takes, and a worker",
+}
 NEVER_NEEDED: Final = "a rollback never needs a restore: each step is undone by its own SQL"
 
 
-def make_plan(settings: Settings) -> Plan:
-    """Return the steps ahead, what they wait for, and the digest to approve."""
+SWITCHES: Final = {
+    "canary": "live with a quota of one",
+    "live": "live: quota lifted",
+}
+"""What is switched of a further route, in the place of revisions."""
+
+
+def make_plan(settings: Settings, route: str | None = None) -> Plan:
+    """
+    Return the steps ahead, what they wait for, and the digest to approve.
+
+    Args:
+        settings: Whose database.
+        route: A further route, whose own gates they are; None or the first: all gates.
+    """
     with db.connect(settings, "plan") as conn, conn.transaction():
         conn.execute("set transaction isolation level repeatable read, read only")
+        if route is not None and name_further(route):
+            return _plan_further(conn, settings, route)
         nxt = advance.next_gate(conn)
         installed = db.is_installed(conn)
         applied = lanes.list_applied(conn)
@@ -34,6 +55,39 @@ def make_plan(settings: Settings) -> Plan:
         ahead = GATES[GATES.index(nxt) :] if nxt else ()
         waits = tuple(w for g in ahead if (w := _waits_for(g)))
         return Plan(nxt, steps, waits, about, _backup(conn, settings))
+
+
+def _plan_further(conn: Conn, settings: Settings, route: str) -> Plan:
+    routes.require_route(conn, settings, route)
+    gates_ahead = [
+        s.gate
+        for s in standing.list_route_gates(conn, standing.fetch_route(conn, settings, route))
+        if not s.in_force
+    ]
+    steps = tuple(
+        PlannedStep(
+            gate,
+            gate,
+            SWITCHES[gate],
+            _render_switch(gate, route, settings),
+            needs_backup=False,
+            holds_batches=gate == "canary",
+            blockers=tuple(map(str, locks.list_blockers(conn, [], batches=gate == "canary"))),
+        )
+        for gate in gates_ahead
+        if gate in SWITCHES
+    )
+    lacking = advance.list_lacking(conn)
+    waits = (*lacking, *(w for gate in gates_ahead if (w := WAITS_FURTHER.get(gate))))
+    about = digest.compute(digest.fetch_contents(conn, settings, route))
+    return Plan(next(iter(gates_ahead), None), steps, waits, about, (NOT_NEEDED,), route)
+
+
+def _render_switch(gate: str, route: str, settings: Settings) -> str:
+    """Return the statements of a switch as they would run, in one transaction."""
+    text = db.load(f"route_{gate}", settings.schema).as_string()
+    guard = f"select iu_gates.fn_guard_route('{route}', '{gate}');\n\n"
+    return guard + text.replace("%(route)s", f"'{route}'").replace("%%", "%").rstrip() + ";"
 
 
 def _names_ahead(conn: Conn, settings: Settings) -> dict[str, str]:

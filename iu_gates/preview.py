@@ -15,7 +15,7 @@ from typing import Final
 
 from iu_gates import backup, db, drift, lanes, locks, proof
 from iu_gates.backup import files
-from iu_gates.config import Settings
+from iu_gates.config import ROUTE, Settings
 from iu_gates.db import Conn
 from iu_gates.errors import RefusedError
 from iu_gates.model import RollbackPreview, Step
@@ -62,8 +62,18 @@ def look(conn: Conn, settings: Settings, target: str) -> RollbackPreview:
         refusals=against,
         lost={name: counts[name] for name in gone if counts.get(name)},
         blockers=_list_blockers(conn, settings, undone),
+        dried=_list_dried(conn, settings, applied),
         ways_on=_list_ways_on(conn, applied, target, mend=bool(drifted)) if against else (),
     )
+
+
+def _list_dried(conn: Conn, settings: Settings, applied: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the further routes that are live: no rollback leaves one so."""
+    if "100" not in applied:
+        return ()
+    rows = db.fetch_all(conn, db.load("routes", settings.schema))
+    live = (r["route_name"] for r in rows if r["enabled"] and not r["dry_run"])
+    return tuple(name for name in live if name != ROUTE)
 
 
 def refusal(plan: RollbackPreview) -> RefusedError:

@@ -16,6 +16,7 @@ from iu_gates.errors import (
     NotDrainedError,
     RefusedError,
 )
+from iu_gates.model import scope_gate
 
 PATIENCE: Final = "2s"
 FOREIGN: Final = "IUG-041"
@@ -70,5 +71,6 @@ def _has_verdict(conn: Conn, error: IuGatesError) -> bool:
     verdict = error.facts.get("verdict")
     if not isinstance(verdict, Mapping):
         return False
-    newest = ledger.fetch_newest(conn, "verdict", verdict["gate"]).get("facts", {})
+    subject = scope_gate(verdict["gate"], verdict["route"])
+    newest = ledger.fetch_newest(conn, "verdict", subject).get("facts", {})
     return bool(newest.get("outcome") == verdict["outcome"])

@@ -1,10 +1,10 @@
 """
 `rollback --to`: everything that would be refused is found before the first step.
 
-Then stop, a backup, the runtime lane, the substrate lane. History is kept, or the rollback is
-refused. What fails before the first step leaves the switches as they were; batches that do not
-end leave it off; killed in the middle it is off too, and the next `rollback` or `advance` goes
-on from there.
+Then stop, a backup, live further routes to dry-run, the runtime lane, the substrate lane.
+History is kept, or the rollback is refused. What fails before the first step leaves the switches
+as they were; batches that do not end leave it off; killed in the middle it is off too, and the
+next `rollback` or `advance` goes on from there.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 
-from iu_gates import backups, db, gates, lanes, refusals, site, stops
+from iu_gates import backups, db, disable, gates, lanes, refusals, site, stops
 from iu_gates.backup import REGISTER
 from iu_gates.config import Settings
 from iu_gates.db import Conn
@@ -52,7 +52,7 @@ def rollback(
             plan = look(conn, settings, target)
             if plan.refusals:
                 raise refusal(plan)
-            if not plan.undone:
+            if not plan.undone and not plan.dried:
                 stops.lift_orphans(conn)
                 return RollbackResult(target, (), plan.kept, None)
             return _undo(conn, settings, plan, notify, bar)
@@ -76,16 +76,21 @@ def _undo(
     except BaseException:
         stops.lift_drill(conn, epoch)
         raise
-    notify(f"undoes {', '.join(s.revision for s in plan.undone)}")
+    for route in plan.dried:
+        notify(f"takes {route} back to dry-run")
+        disable.make_dry(conn, settings, route, f"rollback to {plan.target}")
+    if plan.undone:
+        notify(f"undoes {', '.join(s.revision for s in plan.undone)}")
 
     def require(revision: str) -> None:
         if lanes.BY_NAME[revision].is_ddl:
             _require_backup(conn, settings)
 
-    lanes.downgrade(settings, plan.target, notify=notify, require=require)
+    if plan.undone:
+        lanes.downgrade(settings, plan.target, notify=notify, require=require)
     stops.lift_drill(conn, epoch)
     undone = tuple(f"{s.lane}/{s.revision}" for s in plan.undone)
-    return RollbackResult(plan.target, undone, plan.kept, archive)
+    return RollbackResult(plan.target, undone, plan.kept, archive, plan.dried)
 
 
 def _require_drained(conn: Conn, settings: Settings) -> None:

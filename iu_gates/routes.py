@@ -17,10 +17,10 @@ from typing import Any, Final
 from psycopg.types.json import Jsonb
 
 from iu_gates import db, lanes, ledger, proof, refusals, site, stops
-from iu_gates.config import ROUTE, Settings
+from iu_gates.config import ROUTE, Settings, name_advance
 from iu_gates.db import Conn
 from iu_gates.errors import GateError, RefusedError, UsageError
-from iu_gates.model import Place, Route, RouteChange
+from iu_gates.model import ROUTE_GATES, Place, Route, RouteChange, scope_gate
 
 PAGE: Final = "docs/routes.md"
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
@@ -85,6 +85,10 @@ def add(settings: Settings, new: NewRoute) -> RouteChange:
             done = db.fetch_one(conn, db.load("route_add", settings.schema), params)
             said = {**facts, **new.policy, "from": new.start or "now", "carried": done["carried"]}
             ledger.append(conn, "route", new.name, {"did": "add", **said})
+            # If the owner took away one of this name: nothing of its gates counts for this one.
+            voided = [scope_gate(gate, new.name) for gate in ROUTE_GATES]
+            if any(ledger.fetch_newest(conn, "verdict", gate) for gate in voided):
+                conn.execute("select iu_gates.fn_void(%s, 'a route was added anew')", (voided,))
     return RouteChange(
         new.name,
         "add",
@@ -143,7 +147,8 @@ def enable(settings: Settings, name: str) -> RouteChange:
                 stops.lift_route(conn, name, [s.epoch for s in held])
                 ledger.append(conn, "route", name, {"did": "enable", "changed": changed})
         state = read(conn, settings, name)[0].state
-    follows = "iu-gates advance" if name == ROUTE or state == "off" else ""
+    # Off although it is on: everything is held, and the first route's walk opens the worker gate.
+    follows = "iu-gates advance" if state == "off" else name_advance(name)
     return RouteChange(name, "enable", changed, state=state, next_command=follows)
 
 
@@ -156,6 +161,12 @@ def require_substrate(conn: Conn) -> None:
             next_command="iu-gates advance --to substrate",
             more="docs/gates/substrate.md",
         )
+
+
+def require_route(conn: Conn, settings: Settings, name: str) -> None:
+    """Raise unless there is such a route: `GateError` before 060, else `UsageError` with names."""
+    require_substrate(conn)
+    stops.fetch_route_no(conn, settings.schema, name)
 
 
 @contextmanager
@@ -289,6 +300,6 @@ def _by_gates_only(name: str, kind: str, reason: str) -> RefusedError:
         found=reason,
         wanted="the gates, which prove what they proved before, and lift the stop",
         means="nothing was changed",
-        next_command="iu-gates advance",
+        next_command=name_advance(name),
         more=PAGE,
     )

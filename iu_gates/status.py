@@ -38,7 +38,7 @@ def _read(conn: Conn, settings: Settings, database: str, version: str) -> Status
     held = tuple(stops.list_stops(conn))
     gate_value = _worker_gate(conn, settings) if "060" in applied else None
     foreign = site.find_mismatch(conn, settings)
-    is_open = bool(next_gate or held)
+    is_open = bool(next_gate or any(stop.route in {None, ROUTE} for stop in held))
     mend = drifted.name_remedy(conn) if drift else ""
     seq, head = ledger.read_head(conn)
     return Status(
@@ -56,12 +56,20 @@ def _read(conn: Conn, settings: Settings, database: str, version: str) -> Status
         next_gate=next_gate,
         next_command=foreign.next_command
         if foreign
-        else mend or ("iu-gates advance" if is_open else ""),
+        else mend or ("iu-gates advance" if is_open else _way_back(routes, held)),
         blocks=(foreign.reason,) if foreign else _list_blocks(conn, gates, next_gate),
         ledger_seq=seq,
         ledger_hash=head,
         history=growth.fetch_size(conn, settings) if "009" in applied else None,
     )
+
+
+def _way_back(routes: tuple[RouteState, ...], held: tuple[Stop, ...]) -> str:
+    """Return what lifts the first stop of a further route; the first route is live."""
+    stopped = next((s.route for s in held), None)
+    was_live = any(r.name == stopped and r.live_from for r in routes)
+    way = "advance --route" if was_live else "route enable"
+    return f"iu-gates {way} {stopped}" if stopped else ""
 
 
 def _list_blocks(
@@ -86,8 +94,11 @@ def _list_routes(conn: Conn, settings: Settings) -> tuple[RouteState, ...]:
             live_from=r["live_from"],
             live_since=r["live_since"],
             counts={n: r["dry_run_events" if n == "dry_run" else n] for n in names},
+            gates=gates,
+            next_gate=standing.next_gate(gates),
         )
         for r in rows
+        for gates in [() if r["route_name"] == ROUTE else standing.list_route_gates(conn, r)]
     )
 
 

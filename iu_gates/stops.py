@@ -26,20 +26,27 @@ FOLD_PATIENCE: Final = "1s"
 
 @dataclass(frozen=True, slots=True)
 class InHand:
-    """A batch in hand: of a session (`pid`) or of a prepared transaction (`gid`)."""
+    """
+    A batch in hand: of a session (`pid`) or of a prepared transaction (`gid`).
+
+    A server without `pg_read_all_stats` for our owner shows no age, state and application of
+    another login's session: those are None, and the batch is named all the same.
+    """
 
     pid: int | None
     gid: str | None
     login: str
-    application: str
-    age_seconds: float
-    state: str
+    application: str | None
+    age_seconds: float | None
+    state: str | None
 
     def __str__(self) -> str:
         if self.pid is None and self.gid is None:
             return "somebody who was gone at each look"
         who = f"pid {self.pid}" if self.pid else f"prepared transaction '{self.gid}'"
         application = self.application or "no application"
+        if self.age_seconds is None:
+            return f"{who}, login {self.login}, application, state and age not shown to this login"
         return f"{who}, login {self.login}, {application}, {self.state}, {self.age_seconds:.1f} s"
 
 

@@ -28,7 +28,12 @@ ours as (
 
 capture as (
     select h.name, h.relowner,
-           format('alter table %s enable always trigger iu_unit_version_capture', h.name) as body
+           format('alter table %s enable always trigger iu_unit_version_capture', h.name) as body,
+           -- A revoke would take from the owner of our schema what it has as such.
+           exists (
+               select from ours as s, login as l
+               where s.nspname = 'iu_gates' and has_schema_privilege(h.relowner, s.oid, 'create')
+                 and (s.nspowner <> h.relowner or not pg_has_role(l.oid, o.oid, l.set_role))) as may_create
     from host as h, own as o
     where h.is_unit and (o.oid is null or not pg_has_role(o.oid, h.relowner, 'usage'))
 ),
@@ -165,10 +170,10 @@ missing (place, topic, found, statement) as (
            format(E'create or replace function iu_gates.fn_capture_always() returns void language sql security definer '
                   'set search_path = %1$I, pg_temp as %2$L;\n'
                   -- A function goes only to who could have made it there.
-                  'grant create on schema iu_gates to %3$I;\n'
-                  'alter function iu_gates.fn_capture_always() owner to %3$I;\n'
-                  'revoke create on schema iu_gates from %3$I;\n'
-                  'revoke execute on function iu_gates.fn_capture_always() from public;\n'
+                  || case when not c.may_create then E'grant create on schema iu_gates to %3$I;\n' else '' end
+                  || E'alter function iu_gates.fn_capture_always() owner to %3$I;\n'
+                  || case when not c.may_create then E'revoke create on schema iu_gates from %3$I;\n' else '' end
+                  || E'revoke execute on function iu_gates.fn_capture_always() from public;\n'
                   'grant execute on function iu_gates.fn_capture_always() to iu_gates_owner;\n'
                   'comment on function iu_gates.fn_capture_always() is '
                   '%4$L', :'iu_schema', c.body, pg_get_userbyid(c.relowner),

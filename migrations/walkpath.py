@@ -86,6 +86,8 @@ def require_path(
     up = [s.up_revision_id or "" for s in steps if s.is_upgrade and not s.is_stamp]
     down = [s.up_revision_id for s in steps if not s.is_upgrade and not s.is_stamp]
     problems = problems if set(up) & set(NEEDS_HOST) else []
+    if up or down:
+        require_recorded(cursor)
     # The runtime lane goes down whatever has drifted: that switches off.
     if up or set(down) & set(SUBSTRATE):
         require_no_drift(cursor)
@@ -107,6 +109,14 @@ def require_path(
             [f"{name} holds history" for name in tables],
             "iu-gates rollback --to 009",
         )
+
+
+def require_recorded(cursor: Any) -> None:
+    """Raise `RefusalError` if the revisions were stamped: what never ran cannot be undone."""
+    cursor.execute("select object, remedy from iu_gates.fn_false_stamp()")
+    for found, remedy in cursor.fetchall():
+        summary = "alembic_version is not as the last step left it; nothing was changed"
+        raise RefusalError("drift", summary, [found], remedy)
 
 
 def require_no_drift(cursor: Any) -> None:

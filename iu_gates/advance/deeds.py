@@ -9,16 +9,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from iu_gates import backups, digest, drift, drill, gates, lanes, ledger, proof, rehearsal, stops
+from iu_gates import (
+    approvals,
+    backups,
+    digest,
+    drift,
+    drill,
+    gates,
+    lanes,
+    ledger,
+    proof,
+    rehearsal,
+    stops,
+)
 from iu_gates.advance.judging import judge, refusal
-from iu_gates.config import ROUTE, Settings
+from iu_gates.config import ROUTE, Settings, name_advance, name_further
 from iu_gates.db import Conn
 from iu_gates.errors import GateError
 from iu_gates.evidence import fetch as fetch_evidence
-from iu_gates.model import Verdict
+from iu_gates.model import Verdict, scope_gate
 
 Notify = Callable[[str, str], None]
 """Called with a gate and a line of progress."""
@@ -31,7 +44,10 @@ class Deeds:
     Attributes:
         did: What was done since it was last emptied, in words.
         stops_seen: The stops in force when the walk began; a later one ends it (T27).
+        route: Whose gates they are.
     """
+
+    route: str = ROUTE
 
     def __init__(self, conn: Conn, settings: Settings, notify: Notify, bar: backups.Bar) -> None:
         self.conn = conn
@@ -108,7 +124,14 @@ class Deeds:
             raise refusal(verdict, self.did)
 
     def _renew_backup(self, gate: str, facts: gates.backup.BackupFacts, verdict: Verdict) -> None:
-        """Take another archive where that mends anything, else judge the one at hand anew."""
+        """
+        Take another archive where that mends anything, else judge the one at hand anew.
+
+        Raises:
+            GateError: The archive at hand was put in the place of the one that is on record.
+        """
+        if tampered := gates.backup.find_tampering(facts, verdict):
+            raise refusal(replace(verdict, findings=tuple(tampered)), self.did)
         if facts.newest is None or gates.backup.is_mended_by_another(verdict):
             self._take_backup(gate)
             return
@@ -135,7 +158,7 @@ class Deeds:
 
     def _do_invocation(self) -> None:
         if self.settings.invocation is not None:
-            self._request("invocation", digest.fetch_invocation(self.settings))
+            self._request("invocation", digest.fetch_invocation(self.settings), needed=1)
 
     def _do_dry_run(self) -> None:
         self._steps("dry_run")
@@ -175,7 +198,8 @@ class Deeds:
         )
 
     def _do_approval(self) -> None:
-        self._request("package", digest.fetch_contents(self.conn, self.settings))
+        contents = digest.fetch_contents(self.conn, self.settings, self.route)
+        self._request(approvals.name_package(self.route), contents, self.settings.approvals_needed)
 
     def _do_canary(self) -> None:
         self._require_approved()
@@ -189,30 +213,32 @@ class Deeds:
 
     def _require_approved(self) -> None:
         """Take the approval out of force if the package is another one now (T36)."""
-        if lanes.REVISIONS[-1].name in lanes.list_applied(self.conn):
+        further = name_further(self.route)
+        if further is None and lanes.REVISIONS[-1].name in lanes.list_applied(self.conn):
             return
-        approved = ledger.fetch_newest(self.conn, "verdict", "approval")["facts"]["facts"]
-        about = digest.compute(digest.fetch_contents(self.conn, self.settings))
+        subject = scope_gate("approval", further)
+        approved = ledger.fetch_newest(self.conn, "verdict", subject)["facts"]["facts"]
+        about = digest.compute(digest.fetch_contents(self.conn, self.settings, self.route))
         if approved.get("digest", about) == about:
             return
         why = f"the package is another one now, digest {about[:12]}"
-        self.conn.execute("select iu_gates.fn_void(array['approval'], %s)", (why,))
+        self.conn.execute("select iu_gates.fn_void(array[%s], %s)", (subject, why))
         raise GateError(
             f'gate "approval" is not in force any more: {why}',
             found=f"digest {about[:12]}: settings or SQL have changed",
             wanted=f"digest {approved['digest'][:12]}, which was approved",
             means="nothing was changed past this gate; what it is now has to be approved",
-            next_command="iu-gates advance",
+            next_command=name_advance(self.route),
             more="docs/gates/approval.md",
             facts={"did": self.did},
         )
 
     def _prove(self, since: str) -> None:
-        evidence = fetch_evidence(self.conn, "proof", since)
+        evidence = fetch_evidence(self.conn, "proof", since, self.route)
         if evidence.passed and not evidence.facts.get("pending", []):
             return
         for attempt in range(5):
-            report = proof.run(self.conn, self.settings)
+            report = proof.run(self.conn, self.settings, self.route)
             waits = [c for c in report.checks if not c.passed and c.waits]
             if report.passed or not waits:
                 break
@@ -234,12 +260,11 @@ class Deeds:
             word = "passed" if leg.passed else "not passed"
             self.did.append(f"drill of the {leg.scope}: {word} in {leg.seconds} s")
 
-    def _request(self, subject: str, contents: dict[str, Any]) -> None:
+    def _request(self, subject: str, contents: dict[str, Any], needed: int) -> None:
         """Ask for approval in the ledger, once for each digest."""
         about = digest.compute(contents)
         last = ledger.fetch_newest(self.conn, "request", subject)
         if last.get("facts", {}).get("digest") != about:
-            needed = self.settings.approvals_needed if subject == "package" else 1
             ledger.append(
                 self.conn,
                 "request",
@@ -250,11 +275,11 @@ class Deeds:
 
     def grant(self) -> None:
         """Turn the votes into an approval that the route's foreign key can stand on."""
-        contents = digest.fetch_contents(self.conn, self.settings)
+        contents = digest.fetch_contents(self.conn, self.settings, self.route)
         self.conn.execute(
             "select iu_gates.fn_grant_approval(%s, %s, %s, %s, %s)",
             (
-                ROUTE,
+                self.route,
                 contents["definition_hash"],
                 digest.compute(contents),
                 self.settings.approvals_needed,
@@ -264,9 +289,9 @@ class Deeds:
 
     def present_again(self) -> bool:
         """Present the canary's event to the seam a second time, rolled back."""
-        facts = gates.canary.collect(self.conn, self.settings)
-        if facts.event_id is None or facts.again:
+        facts = gates.canary.collect(self.conn, self.settings, self.route)
+        if facts.event_id in {None, facts.again.get("event_id")} or not facts.has_keys:
             return False
-        seen = proof.present_again(self.conn, self.settings, ROUTE, facts.event_id)
+        seen = proof.present_again(self.conn, self.settings, self.route, facts.event_id)
         self.did.append(f"presented event {facts.event_id} again: {seen}")
         return True

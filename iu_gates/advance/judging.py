@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from iu_gates import db, gates
-from iu_gates.config import WAIVABLE, Settings
+from iu_gates.config import ROUTE, WAIVABLE, Settings, name_advance, name_further
 from iu_gates.db import Conn
 from iu_gates.errors import GateError
 from iu_gates.model import Finding, Verdict
@@ -14,15 +15,23 @@ from iu_gates.model import Finding, Verdict
 def refusal(verdict: Verdict, did: list[str]) -> GateError:
     """Return the error that says which limit a gate does not meet, and what to type next."""
     worst = next((f for f in verdict.failures if not f.waits), None) or verdict.failures[0]
+    whose = f" of {verdict.route}" if verdict.route else ""
     return GateError(
-        f'gate "{verdict.gate}" is not satisfied: {worst.name}: {worst.found}',
+        f'gate "{verdict.gate}"{whose} is not satisfied: {worst.name}: {worst.found}',
         found=worst.found,
         wanted=worst.wanted,
         means="it waits for this" if worst.waits else "nothing was changed past this gate",
-        next_command=worst.remedy or "iu-gates advance",
+        next_command=worst.remedy or name_advance(verdict.route or ROUTE),
         more=f"docs/gates/{verdict.gate}.md",
         facts={"verdict": verdict.as_dict(), "did": did},
     )
+
+
+def judge_route(conn: Conn, settings: Settings, gate: str, route: str) -> Verdict:
+    """Return the verdict of one of `ROUTE_GATES` about a route, of which none can be waived."""
+    module = gates.BY_NAME[gate]
+    result: Verdict = module.judge(module.collect(conn, settings, route), settings)
+    return replace(result, route=name_further(route))
 
 
 def judge(conn: Conn, settings: Settings, gate: str) -> Verdict:

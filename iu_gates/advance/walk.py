@@ -7,10 +7,9 @@ from datetime import datetime
 from typing import Final
 
 from iu_gates import config, db, disable, lanes, ledger, site, standing, stops
-from iu_gates.advance.deeds import Deeds, Notify
+from iu_gates.advance.deeds import Deeds
 from iu_gates.advance.judging import judge, refusal
-from iu_gates.backups import Bar
-from iu_gates.config import ROUTE, Settings
+from iu_gates.config import Settings, name_advance
 from iu_gates.db import Conn
 from iu_gates.errors import IuGatesError
 from iu_gates.model import GATES, AdvanceResult, Finding, GateReport, Verdict
@@ -29,18 +28,19 @@ def next_gate(conn: Conn) -> str | None:
 class Walk:
     """One call of `advance`: the connection, the settings, and the stops seen when it began."""
 
-    def __init__(self, conn: Conn, settings: Settings, notify: Notify, bar: Bar) -> None:
+    gates: tuple[str, ...] = GATES
+
+    def __init__(self, conn: Conn, settings: Settings, deeds: Deeds) -> None:
         self.conn = conn
         self.settings = settings
-        self.deeds = Deeds(conn, settings, notify, bar)
+        self.deeds = deeds
 
     def go(self, to: str | None) -> AdvanceResult:
         """Walk, and say what was passed."""
         reports: list[GateReport] = []
-        self._install()
         self._begin()
-        while (gate := next_gate(self.conn)) is not None:
-            if (reports and to is None) or (to and GATES.index(gate) > GATES.index(to)):
+        while (gate := self._next()) is not None:
+            if (reports and to is None) or (to and self.gates.index(gate) > self.gates.index(to)):
                 break
             try:
                 reports.append(self._pass(gate))
@@ -48,7 +48,11 @@ class Walk:
                 error.facts.setdefault("passed", [r.verdict.gate for r in reports])
                 raise
         seq, head = ledger.read_head(self.conn)
-        return AdvanceResult(tuple(reports), gate, "iu-gates advance" if gate else "", seq, head)
+        again = name_advance(self.deeds.route) if gate else ""
+        return AdvanceResult(tuple(reports), gate, again, seq, head)
+
+    def _next(self) -> str | None:
+        return next_gate(self.conn)
 
     def _install(self) -> None:
         """Make the control schema and the site key, where plain Alembic or nobody has been yet."""
@@ -61,41 +65,44 @@ class Walk:
         )
 
     def _begin(self) -> None:
+        self._install()
+        self._see_stops()
+        self._follow_stops()
+        if self._next() not in {None, "host"}:
+            self._require_host()
+
+    def _see_stops(self) -> None:
         # We hold the walk's lock: whoever began a drill that still stands is dead.
         for epoch in stops.lift_orphans(self.conn):
             self.deeds.did.append(f"lifted what an interrupted drill had stopped (epoch {epoch})")
         self.deeds.stops_seen = db.fetch_value(self.conn, "select iu_gates.fn_stops_in_force()")
-        self._follow_stops()
-        if next_gate(self.conn) not in {None, "host"}:
-            host = judge(self.conn, self.settings, "host")
-            if not host.passed:
-                self._record(host)
-                raise refusal(host, self.deeds.did)
+
+    def _require_host(self) -> None:
+        host = judge(self.conn, self.settings, "host")
+        if not host.passed:
+            self._record(host)
+            raise refusal(host, self.deeds.did)
 
     def _follow_stops(self) -> None:
         """
-        Walk the lane back where a `disable` could not, and lift stops of routes that are dry.
+        Walk the lane back where a `disable` could not, and lift stops of the route if it is dry.
 
         The gate's stops are lifted by revision 080, a live route's by 081. A route that is dry
         delivers nothing, and has to be evaluated for the gates on the way to 081 (T28). A further
-        route that was never live comes back by `route enable`.
+        route goes dry here too, and comes back by gates of its own, or by `route enable`.
         """
         for stop in stops.list_stops(self.conn):
             lane = disable.walk_back(self.conn, self.settings, stop.route)
             if lane.startswith("runtime"):
                 self.deeds.did.append(f"walked back to {lane}, where the stop {stop.epoch} left it")
-            if stop.route is not None and self._comes_back_here(stop.route):
-                stops.lift_route(self.conn, stop.route, self.deeds.stops_seen)
-                self.deeds.did.append(f"lifted the stop of {stop.route}, which is dry now")
+            self._lift_if_dry(stop.route)
 
-    def _comes_back_here(self, route: str) -> bool:
+    def _lift_if_dry(self, route: str | None) -> None:
         rows = db.fetch_all(self.conn, db.load("routes", self.settings.schema))
-        return any(
-            r["route_name"] == route
-            and r["dry_run"]
-            and (route == ROUTE or r["live_from"] is not None)
-            for r in rows
-        )
+        is_dry = any(r["route_name"] == route and r["dry_run"] for r in rows)
+        if route is not None and route == self.deeds.route and is_dry:
+            stops.lift_route(self.conn, route, self.deeds.stops_seen)
+            self.deeds.did.append(f"lifted the stop of {route}, which is dry now")
 
     def _pass(self, gate: str) -> GateReport:
         """Do what belongs to a gate, judge it, write the verdict; raise if it is not satisfied."""
@@ -129,14 +136,17 @@ class Walk:
         """Judge; where only a worker's next batch is missing, give it a moment."""
         deadline = time.monotonic() + SETTLE_SECONDS
         while True:
-            verdict = judge(self.conn, self.settings, gate)
+            verdict = self._judge(gate)
             waits = all(f.waits for f in verdict.failures) and gate in {"dry_run", "canary"}
             if verdict.passed or not waits or time.monotonic() > deadline:
                 break
             time.sleep(0.1)
         if gate == "canary" and not verdict.passed and self.deeds.present_again():
-            verdict = judge(self.conn, self.settings, gate)
+            verdict = self._judge(gate)
         return verdict
+
+    def _judge(self, gate: str) -> Verdict:
+        return judge(self.conn, self.settings, gate)
 
     def _record(self, verdict: Verdict) -> None:
         """Write a verdict, unless the ledger says the same already; backups write their own."""
@@ -146,13 +156,13 @@ class Walk:
         ledger.record_verdict(
             self.conn,
             verdict,
-            route=ROUTE if verdict.gate in ABOUT_ROUTE else None,
+            route=self.deeds.route if verdict.gate in ABOUT_ROUTE else None,
             expires_at=datetime.fromisoformat(expires) if expires else None,
         )
 
     def _is_known(self, verdict: Verdict) -> bool:
-        last = ledger.fetch_newest(self.conn, "verdict", verdict.gate).get("facts", {})
-        in_force = ledger.fetch_not_in_force(self.conn, verdict.gate) is None
+        last = ledger.fetch_newest(self.conn, "verdict", verdict.subject).get("facts", {})
+        in_force = ledger.fetch_not_in_force(self.conn, verdict.subject) is None
         failed = [f["name"] for f in last.get("findings", []) if not f["passed"]]
         same = last.get("outcome") == verdict.outcome and failed == [
             f.name for f in verdict.failures

@@ -26,31 +26,46 @@ Digest = Annotated[
         show_default=False,
     ),
 ]
+Route = Annotated[
+    str | None,
+    typer.Option(
+        "--route",
+        metavar="ROUTE",
+        help="What waits about this route; else the newest of all.",
+        show_default=False,
+    ),
+]
 Note = Annotated[str, typer.Option("--note", metavar="TEXT", help="Goes into the ledger.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 @common
-def approve(call: Call, digest: Digest = None, note: Note = "", yes: Yes = False) -> None:
+def approve(
+    call: Call, digest: Digest = None, route: Route = None, note: Note = "", yes: Yes = False
+) -> None:
     """
     Approve what waits, as the login of this connection.
 
     Shows the contents that the digest is bound to, and asks.
     """
-    _vote(call, "approve", digest, note, yes=yes)
+    _vote(call, "approve", digest, route, note, yes=yes)
 
 
 @common
-def reject(call: Call, digest: Digest = None, note: Note = "", yes: Yes = False) -> None:
+def reject(
+    call: Call, digest: Digest = None, route: Route = None, note: Note = "", yes: Yes = False
+) -> None:
     """Reject what waits, as the login of this connection."""
-    _vote(call, "reject", digest, note, yes=yes)
+    _vote(call, "reject", digest, route, note, yes=yes)
 
 
-def _vote(call: Call, choice: Choice, digest: str | None, note: str, *, yes: bool) -> None:
+def _vote(
+    call: Call, choice: Choice, digest: str | None, route: str | None, note: str, *, yes: bool
+) -> None:
     settings = call.database_settings()
     from iu_gates import approvals, refusals
 
-    request = approvals.fetch_pending(settings, digest)
+    request = approvals.fetch_pending(settings, digest, route)
     if digest is not None:
         with refusals.recorded(settings, choice, digest=digest):
             _require_match(request, digest, choice)

@@ -102,17 +102,19 @@ class Call:
             self.require_head(settings)
         return settings
 
-    def require_head(self, settings: Settings, *, chain: bool = True) -> None:
+    def require_head(
+        self, settings: Settings, *, chain: bool = True, effect: str = "nothing was done"
+    ) -> None:
         """Raise `RefusedError` unless the ledger holds what --expect-head says, if it was given."""
         if self.expect_head is not None:
             from iu_gates import pin
 
-            pin.require(settings, pin.parse(self.expect_head), chain=chain)
+            pin.require(settings, pin.parse(self.expect_head), chain=chain, effect=effect)
 
-    def warn_of_head(self, settings: Settings) -> None:
+    def warn_of_head(self, settings: Settings, effect: str) -> None:
         """As `require_head`, for a command that must never be hindered: say it on stderr."""
         try:
-            self.require_head(settings)
+            self.require_head(settings, effect=effect)
         except IuGatesError as error:
             render.write(render.error(error, render.terminal_width()), sys.stderr)
 

@@ -9,8 +9,19 @@ import typer
 
 from iu_gates import render
 from iu_gates.cli.call import Call, common, conclude
+from iu_gates.config import ROUTE
 from iu_gates.errors import UsageError
-from iu_gates.model import GATES
+from iu_gates.model import GATES, ROUTE_GATES
+
+Route = Annotated[
+    str | None,
+    typer.Option(
+        "--route",
+        metavar="ROUTE",
+        help="A further route, which has gates of its own; else the first, and all gates.",
+        show_default=False,
+    ),
+]
 
 
 @common
@@ -25,13 +36,14 @@ def status(call: Call) -> None:
 @common
 def plan(
     call: Call,
+    route: Route = None,
     sql: Annotated[bool, typer.Option("--sql", help="Show the SQL itself, and only that.")] = False,
 ) -> None:
     """Show the steps that lie ahead; nothing is changed."""
     settings = call.database_settings()
     from iu_gates.plan import make_plan
 
-    ahead = make_plan(settings)
+    ahead = make_plan(settings, route)
     if sql and not call.as_json:
         render.write_text(render.plan_sql(ahead))
     else:
@@ -50,6 +62,7 @@ def advance(
             show_default=False,
         ),
     ] = None,
+    route: Route = None,
 ) -> None:
     """
     Take the next gate: do its part, judge, record the verdict.
@@ -57,17 +70,19 @@ def advance(
     Where it must wait (for events, a worker, another login's approval) or a gate is not
     satisfied, the exit code is 3 and the next command is named. Started again, it goes on.
     """
-    if to is not None and to not in GATES:
+    known = ROUTE_GATES if route not in {None, ROUTE} else GATES
+    if to is not None and to not in known:
         raise UsageError(
             f'"{to}" is no gate',
             ident="IUG-018",
-            wanted=f"one of {', '.join(GATES)}",
+            wanted=f"one of {', '.join(known)}",
             next_command="iu-gates advance --help",
         )
     settings = call.database_settings()
     from iu_gates.advance import advance as walk
 
-    call.show(walk(settings, to=to, notify=call.notify, bar=call.bar), render.advance)
+    done = walk(settings, to=to, route=route, notify=call.notify, bar=call.bar)
+    call.show(done, render.advance)
 
 
 @common

@@ -79,7 +79,7 @@ def switch_off(call: Call, route: str | None, reason: str, *, terminate: bool) -
         )
         call.show_written(settings, result, render.disable)
     finally:
-        call.warn_of_head(settings)
+        call.warn_of_head(settings, "it was stopped all the same")
 
 
 def _agreed(call: Call, settings: Settings, target: str) -> bool:
@@ -92,7 +92,7 @@ def _agreed(call: Call, settings: Settings, target: str) -> bool:
     with refusals.recorded(settings, "rollback", target=target):
         if preview.refusals:
             raise refusal(preview)
-    if not preview.undone:
+    if not preview.undone and not preview.dried:
         call.say(f'nothing to undo: at "{target}" already', target=target, undone=[])
         return False
     if not call.as_json:

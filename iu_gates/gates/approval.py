@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final
 
 from iu_gates import db, digest
-from iu_gates.config import Settings
+from iu_gates.config import ROUTE, Settings, name_further
 from iu_gates.db import Conn
 from iu_gates.errors import AS_ANOTHER
 from iu_gates.model import Finding, Verdict, verdict
@@ -28,11 +28,12 @@ class ApprovalFacts:
     approved_by: tuple[str, ...]
     rejected_by: tuple[str, ...]
     expires_at: datetime | None
+    further: str | None = None
 
 
-def collect(conn: Conn, settings: Settings) -> ApprovalFacts:
+def collect(conn: Conn, settings: Settings, route: str = ROUTE) -> ApprovalFacts:
     """Compute the digest and read the votes on it."""
-    about = digest.compute(digest.fetch_contents(conn, settings))
+    about = digest.compute(digest.fetch_contents(conn, settings, route))
     votes = db.fetch_all(conn, db.load("votes"), {"digest": about})
     now = db.fetch_value(conn, "select clock_timestamp()")
     valid = [
@@ -48,6 +49,7 @@ def collect(conn: Conn, settings: Settings) -> ApprovalFacts:
         tuple(v["login"] for v in valid),
         tuple(v["login"] for v in votes if v["choice"] == "reject"),
         min(v["voted_at"] for v in valid) + settings.approval_valid_for if valid else None,
+        name_further(route),
     )
 
 
@@ -56,6 +58,7 @@ def judge(facts: ApprovalFacts, settings: Settings) -> Verdict:
     enough = bool(facts.digest) and len(set(facts.approved_by)) >= settings.approvals_needed
     about, who = (facts.digest or "not known")[:12], ", ".join(facts.approved_by) or "nobody"
     found = f"digest {about} approved by {who}"
+    scope = f" --route {facts.further}" if facts.further else ""
     return verdict(
         NAME,
         [
@@ -64,7 +67,7 @@ def judge(facts: ApprovalFacts, settings: Settings) -> Verdict:
                 enough,
                 found,
                 f"{settings.approvals_needed}, not by {facts.me}",
-                f"iu-gates approve {AS_ANOTHER}",
+                f"iu-gates approve{scope} {AS_ANOTHER}",
                 waits=True,
             ),
             Finding(

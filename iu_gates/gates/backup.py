@@ -10,7 +10,7 @@ site's own, registered in the ledger.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +29,14 @@ SITE: Final = "site"
 
 REMEDY: Final = f"{archives.AGAIN} && iu-gates advance"
 
+TAMPERED: Final = {
+    "record": "archive and manifest agree with each other, and not with the ledger",
+    "ledger chain": "the ledger vouches for it, and its manifest is of another ledger",
+    "system identifier": "the ledger vouches for it, and its manifest is of another server",
+    "database oid": "the ledger vouches for it, and its manifest is of another database",
+}
+"""Findings that no passing of time brings about, and what each says of the archive."""
+
 
 @dataclass(frozen=True, slots=True)
 class BackupFacts:
@@ -41,6 +49,7 @@ class BackupFacts:
         ledger: What the ledger says of it and of this database.
         site: The site's own backup that was registered last; None without one.
         now: The server's clock.
+        is_vouched: True if the ledger names it, and the database was not re-based since.
     """
 
     directory: Path
@@ -50,6 +59,7 @@ class BackupFacts:
     ledger: LedgerFacts
     site: SiteBackup | None
     now: datetime
+    is_vouched: bool = False
 
 
 def collect(
@@ -79,6 +89,7 @@ def collect(
         _read_ledger(conn, gate, newest.manifest if newest else None),
         fetch_site(conn),
         db.fetch_value(conn, "select clock_timestamp()"),
+        path is None and _is_vouched(conn),
     )
 
 
@@ -134,6 +145,19 @@ def is_mended_by_another(verdict: Verdict) -> bool:
     return any(f.remedy.startswith(archives.AGAIN) for f in verdict.failures)
 
 
+def find_tampering(facts: BackupFacts, verdict: Verdict) -> list[Finding]:
+    """
+    Return the failures that another archive must not paper over: somebody has to know of them.
+
+    After a re-base an archive may be of the database that this one was; never of another record.
+    """
+    return [
+        replace(f, found=f"{f.found}: {TAMPERED[f.name]}", remedy=REMEDY)
+        for f in verdict.failures
+        if f.name == "record" or (facts.is_vouched and f.name in TAMPERED)
+    ]
+
+
 def _judge_kind(manifest: Manifest, facts: BackupFacts, settings: Settings) -> list[Finding]:
     """Judge an archive of our objects: whether it is allowed, and what stands beside it."""
     if manifest.kind == "full":
@@ -169,6 +193,14 @@ def _named_in_ledger(conn: Conn) -> Path | None:
     last = ledger.fetch_newest(conn, "verdict", NAME)
     path = last.get("facts", {}).get("facts", {}).get("archive")
     return Path(path) if path else None
+
+
+def _is_vouched(conn: Conn) -> bool:
+    """Tell whether the ledger names an archive, and what it says is of this very database."""
+    if _named_in_ledger(conn) is None:
+        return False
+    rebased = ledger.fetch_newest(conn, "rebase")
+    return bool(ledger.fetch_newest(conn, "verdict", NAME)["seq"] > rebased.get("seq", 0))
 
 
 def _read_ledger(conn: Conn, gate: str | None, manifest: Manifest | None) -> LedgerFacts:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from iu_gates import audit, db, lanes
-from iu_gates.config import ROUTE, Settings
+from iu_gates.config import ROUTE, Settings, name_advance
 from iu_gates.db import Conn
 from iu_gates.model import AuditReport, Finding, Verdict, verdict
+from iu_gates.standing import Further, fetch_further
 
 NAME: Final = "dry_run"
 
@@ -27,22 +28,25 @@ class DryRunFacts:
         gate_value: The worker gate: "true", "false" or None.
         span_seconds: The time from the first dry-run attempt to the last.
         pruned: Dry-run attempts that were seen once, and pruned since.
+        further: The further route that it is about; None for the first.
     """
 
     gate_value: str | None
     audit: AuditReport
     span_seconds: float
     pruned: int = 0
+    further: Further | None = None
 
 
-def collect(conn: Conn, settings: Settings) -> DryRunFacts:
+def collect(conn: Conn, settings: Settings, route: str = ROUTE) -> DryRunFacts:
     """Read the switch, the attempts and the audit."""
     routes = {r["route_name"]: r for r in db.fetch_all(conn, db.load("routes", settings.schema))}
-    seen = db.fetch_one(conn, db.load("dry_run", settings.schema), {"route": ROUTE})
+    seen = db.fetch_one(conn, db.load("dry_run", settings.schema), {"route": route})
     value = seen["gate_value"] if "080" in lanes.list_applied(conn) else None
     span = float(seen["span_seconds"] or 0)
-    counted = audit.count(conn, settings, routes[ROUTE])
-    return DryRunFacts(value, counted, span, int(seen["pruned"]))
+    counted = audit.count(conn, settings, routes[route])
+    further = fetch_further(conn, settings, route)
+    return DryRunFacts(value, counted, span, int(seen["pruned"]), further)
 
 
 def judge(facts: DryRunFacts, settings: Settings) -> Verdict:
@@ -51,6 +55,7 @@ def judge(facts: DryRunFacts, settings: Settings) -> Verdict:
     value = facts.gate_value
     findings = [
         Finding("worker gate", value == "true", str(value), "true", "iu-gates advance"),
+        *_judge_on(facts.further),
         *_judge_evidence(facts, settings),
         _judge_none("dead letters", counts.get("dead"), "iu-gates audit"),
         *facts.audit.findings,
@@ -63,6 +68,15 @@ def judge(facts: DryRunFacts, settings: Settings) -> Verdict:
         "pruned": facts.pruned,
     }
     return verdict(NAME, findings, facts_json)
+
+
+def _judge_on(further: Further | None) -> list[Finding]:
+    """A further route is switched on by a command of its own, the first by 060."""
+    if further is None:
+        return []
+    is_on = further.switch != "off"
+    remedy = f"iu-gates route enable {further.route}"
+    return [Finding("route", is_on, "on" if is_on else "off", "on", remedy)]
 
 
 def _judge_evidence(facts: DryRunFacts, settings: Settings) -> list[Finding]:
@@ -83,7 +97,7 @@ def _judge_evidence(facts: DryRunFacts, settings: Settings) -> list[Finding]:
             facts.span_seconds >= span,
             f"{facts.span_seconds:.0f} s",
             f"{span:.0f} s",
-            "iu-gates advance",
+            name_advance(facts.further.route if facts.further else ROUTE),
             waits=True,
         ),
         # A busy host is never quite caught up with: what came this moment is not counted.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from iu_gates import lanes
-from iu_gates.config import Settings
+from iu_gates.config import ROUTE, Settings, name_advance
 from iu_gates.db import Conn
 from iu_gates.evidence import Evidence, fetch
 from iu_gates.model import Finding, Verdict, verdict
@@ -20,20 +20,27 @@ NAME: Final = "seam"
 
 @dataclass(frozen=True, slots=True)
 class SeamFacts:
-    """Applied revisions and the newest proof since 090."""
+    """Applied revisions, the newest proof since 090 (a further route's: 100), whose it is."""
 
     applied: tuple[str, ...]
     proof: Evidence
+    further: str | None = None
 
 
-def collect(conn: Conn, settings: Settings) -> SeamFacts:  # noqa: ARG001
+def collect(conn: Conn, settings: Settings, route: str = ROUTE) -> SeamFacts:  # noqa: ARG001
     """Read the lanes' place and the ledger."""
-    return SeamFacts(lanes.list_applied(conn), fetch(conn, "proof", "090"))
+    applied = lanes.list_applied(conn)
+    if route == ROUTE:
+        return SeamFacts(applied, fetch(conn, "proof", "090"))
+    return SeamFacts(applied, fetch(conn, "proof", "100", route), route)
 
 
 def judge(facts: SeamFacts, settings: Settings) -> Verdict:  # noqa: ARG001
     """Pass if the seam is built and the proof went through it."""
     built = "090" in facts.applied
+    mend = "iu-gates prove && iu-gates advance"
+    if facts.further:
+        mend = name_advance(facts.further)
     return verdict(
         NAME,
         [
@@ -44,9 +51,7 @@ def judge(facts: SeamFacts, settings: Settings) -> Verdict:  # noqa: ARG001
                 "090",
                 "iu-gates advance",
             ),
-            facts.proof.as_finding(
-                "consumer proof, rolled back", "iu-gates prove && iu-gates advance"
-            ),
+            facts.proof.as_finding("consumer proof, rolled back", mend),
         ],
         {"applied": list(facts.applied), "proof_seq": facts.proof.seq},
     )

@@ -51,11 +51,14 @@ from iu_gates.model.standing import (
 )
 from iu_gates.model.verdicts import (
     GATES,
+    ROUTE_GATES,
+    SHARED_GATES,
     Finding,
     GateState,
     Outcome,
     Verdict,
     Waiver,
+    scope_gate,
     verdict,
 )
 from iu_gates.model.walks import (
@@ -75,6 +78,8 @@ from iu_gates.model.walks import (
 
 __all__ = [
     "GATES",
+    "ROUTE_GATES",
+    "SHARED_GATES",
     "Adoption",
     "AdvanceResult",
     "AuditReport",
@@ -126,5 +131,6 @@ __all__ = [
     "Verdict",
     "Waiver",
     "WorkerState",
+    "scope_gate",
     "verdict",
 ]

@@ -34,6 +34,8 @@ class RouteState:
         counts: Events by "captured", "dry_run", "held" (not delivered since), "sent",
             "duplicate", "parked" (to be tried again, or behind such a one), "dead" (open dead
             letters) and "waiting" (captured, not attempted in any way).
+        gates: Of a further route, its own gates; of the first, empty: those of the status.
+        next_gate: The first of them that is not in force; None at live.
     """
 
     name: str
@@ -45,6 +47,8 @@ class RouteState:
     live_from: datetime | None
     live_since: datetime | None
     counts: Mapping[str, int]
+    gates: tuple[GateState, ...] = ()
+    next_gate: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,18 @@ GATES: Final = (
 )
 """The mandatory gates, in the order in which `advance` walks them."""
 
+SHARED_GATES: Final = GATES[: GATES.index("approval")]
+"""Those that a further route shares with the first."""
+
+ROUTE_GATES: Final = ("dry_run", "seam", "approval", "canary", "live")
+"""Those that a further route walks on its own."""
+
+
+def scope_gate(gate: str, route: str | None) -> str:
+    """Return the subject of a gate's verdicts: the gate, of a further route "NAME/canary"."""
+    return f"{route}/{gate}" if route else gate
+
+
 Outcome = Literal["pass", "fail", "waived"]
 
 
@@ -60,12 +72,19 @@ class Verdict:
         outcome: "pass", "fail" or "waived".
         findings: One for each limit, in the order of the limits.
         facts: What was judged, as JSON values; goes into the ledger as it is.
+        route: The further route whose gate it is; None for the gates of the first.
     """
 
     gate: str
     outcome: Outcome
     findings: tuple[Finding, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    route: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """Under which the ledger has it."""
+        return scope_gate(self.gate, self.route)
 
     @property
     def passed(self) -> bool:
@@ -81,6 +100,7 @@ class Verdict:
         """Return JSON values, under the names that ``--json`` uses."""
         return {
             "gate": self.gate,
+            "route": self.route,
             "outcome": self.outcome,
             "passed": self.passed,
             "findings": [

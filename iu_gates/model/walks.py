@@ -41,7 +41,7 @@ class LockNeed:
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
     """
-    A revision that lies ahead: its gate, and its SQL as it would run.
+    A revision, or a switch of a further route, that lies ahead: its gate, and its SQL.
 
     Attributes:
         needs_backup: A backup is taken before it, unless one that counts is there already.
@@ -69,6 +69,7 @@ class Plan:
 
     Attributes:
         backup: What the backups on the way hold, and what a restore of them would lose.
+        route: The further route whose gates they are; None for those of the first.
     """
 
     next_gate: str | None
@@ -76,6 +77,7 @@ class Plan:
     waits_for: tuple[str, ...]
     digest: str | None
     backup: tuple[str, ...] = ()
+    route: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,7 @@ class RollbackPreview:
         lost: Rows of the tables that go, by table.
         blockers: Who holds a lock now that a step would wait for.
         ways_on: If it is refused, the commands that lead there all the same, in order.
+        dried: Further routes that are live, and go back to dry-run before the first step.
     """
 
     target: str
@@ -144,16 +147,18 @@ class RollbackPreview:
     lost: Mapping[str, int] = field(default_factory=dict)
     blockers: tuple[str, ...] = ()
     ways_on: tuple[str, ...] = ()
+    dried: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RollbackResult:
-    """What `rollback` undid, step by step, and what stays."""
+    """What `rollback` undid, step by step, what stays, and further routes that are dry now."""
 
     target: str
     undone: tuple[str, ...]
     kept: Mapping[str, int]
     backup: str | None
+    dried: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,12 @@ with event as (
       and (%(filter)s::jsonb -> 'payload' is null or e.payload @> (%(filter)s::jsonb -> 'payload'))
 ),
 
+-- What became of an event, as bits: 1 sent, 2 dry_run, 4 held, 8 duplicate, 16 replayed, 32 skipped.
 attempt as (
     select a.event_id,
-           count(*) filter (where a.status = 'dry_run') as dry_run,
-           count(*) filter (where a.status = 'held') as held,
-           count(*) filter (where a.status = 'sent') as sent,
-           count(*) filter (where a.status = 'duplicate') as duplicate,
-           count(*) filter (where a.status = 'replayed') as replayed,
-           count(*) filter (where a.status = 'skipped') as skipped,
+           bit_or(case a.status when 'sent' then 1 when 'dry_run' then 2 when 'held' then 4
+                      when 'duplicate' then 8 when 'replayed' then 16 when 'skipped' then 32 else 0 end) as done,
+           count(*) filter (where a.status in ('sent', 'dry_run')) as effects,
            min(a.attempt_id) filter (where a.status in ('sent', 'dry_run')) as first_effect
     from :"iu_schema".iu_route_attempt as a
     where a.route_name = %(route)s
@@ -53,14 +51,10 @@ beginning as (
 ),
 
 fate as (
-    select e.*,
-           coalesce(a.dry_run, 0) as dry_run, coalesce(a.held, 0) as held, coalesce(a.sent, 0) as sent,
-           coalesce(a.duplicate, 0) as duplicate, coalesce(a.replayed, 0) as replayed,
-           coalesce(a.skipped, 0) as skipped, a.first_effect,
+    select e.*, coalesce(a.done, 0) as done, coalesce(a.effects, 0) as effects, a.first_effect,
            d.event_id is not null as was_dead, coalesce(d.is_open, false) as dead,
            k.event_id is not null as parked, c.event_id is not null as carried,
-           coalesce(a.sent + a.dry_run + a.duplicate + a.replayed + a.skipped, 0) = 0 and not coalesce(d.is_open, false)
-           and k.event_id is null as open
+           coalesce(a.done, 0) & 59 = 0 and not coalesce(d.is_open, false) and k.event_id is null as open
     from event as e
     left join attempt as a on a.event_id = e.event_id
     left join dead as d on d.event_id = e.event_id
@@ -68,33 +62,29 @@ fate as (
     left join carried as c on c.event_id = e.event_id
 ),
 
--- Of what is open: was it there before the route began; has the cursor passed it.
+-- Subqueries, not joins: they are evaluated for what is open alone.
+-- Of what is open: was it there before the route began; has the cursor passed it. Of what is not:
+-- was it attempted before an earlier one of its unit.
 seen as (
-    select f.*, f.subject || ' version ' || f.version_seq as name,
-           f.sent > 1 or f.dry_run > 1 or f.sent + f.dry_run > 1 as is_repeated,
-           case when not f.open or b.cluster_id is null then false
+    select f.*,
+           case when not f.open or (select b.cluster_id from beginning as b) is null then false
                -- It began with an event of the past, and carried over what came from there on.
-               when b.is_carry_over and f.event_id > b.last_event_id then false
-               when f.cluster_id = b.cluster_id then pg_visible_in_snapshot(f.xact_id, b.old_snapshot)
-               else f.event_id <= b.old_seq end as is_before,
-           case when not f.open or f.carried or p.cluster_id is null then false
-               when f.cluster_id <> p.cluster_id then f.event_id <= p.old_seq
-               when f.xact_id <> p.old_xid and pg_visible_in_snapshot(f.xact_id, p.old_snapshot) then true
-               else not p.is_carry_over and p.new_snapshot is not null and f.event_id <= p.last_event_id
-                   and f.xact_id <> p.new_xid and pg_visible_in_snapshot(f.xact_id, p.new_snapshot) end as is_passed
+               when (select b.is_carry_over and f.event_id > b.last_event_id from beginning as b) then false
+               when f.cluster_id = (select b.cluster_id from beginning as b)
+                   then pg_visible_in_snapshot(f.xact_id, (select b.old_snapshot from beginning as b))
+               else f.event_id <= (select b.old_seq from beginning as b) end as is_before,
+           case when not f.open or f.carried or (select p.cluster_id from place as p) is null then false
+               when f.cluster_id <> (select p.cluster_id from place as p)
+                   then f.event_id <= (select p.old_seq from place as p)
+               else (
+                   select f.xact_id <> p.old_xid and pg_visible_in_snapshot(f.xact_id, p.old_snapshot)
+                       or not p.is_carry_over and p.new_snapshot is not null and f.event_id <= p.last_event_id
+                       and f.xact_id <> p.new_xid and pg_visible_in_snapshot(f.xact_id, p.new_snapshot)
+                   from place as p) end as is_passed,
+           not f.was_dead and f.first_effect < max(f.first_effect) filter (where not f.was_dead) over (
+               partition by f.subject order by f.event_id rows between unbounded preceding and 1 preceding)
+               as is_ahead
     from fate as f
-    left join place as p on true
-    left join beginning as b on true
-),
-
-reordered as (
-    select count(*) as n,
-           (array_agg(o.subject || ' version ' || o.version_seq order by o.event_id))[1:1000] as names
-    from (select f.event_id, f.subject, f.version_seq, f.first_effect,
-                 max(f.first_effect) over (partition by f.subject order by f.event_id
-                                           rows between unbounded preceding and 1 preceding) as before
-          from fate as f where f.first_effect is not null and not f.was_dead) as o
-    where o.first_effect < o.before
 ),
 
 orphan as (
@@ -105,28 +95,30 @@ orphan as (
           select from :"iu_schema".iu_event as e where e.event_id = a.event_id and e.event_type = %(event_type)s)
 )
 
+-- No order in an aggregate: whoever has one has the server sort every row, named or not. They come in
+-- the order of units and events as it is.
 select count(*) as captured,
-       count(*) filter (where s.dry_run > 0 and s.replayed = 0) as dry_run,
-       count(*) filter (where s.sent + s.replayed > 0) as delivered,
-       count(*) filter (where s.open and s.held > 0) as held,
-       count(*) filter (where s.open and s.held = 0 and not s.is_before) as waiting,
+       count(*) filter (where s.done & 18 = 2) as dry_run,
+       count(*) filter (where s.done & 17 > 0) as delivered,
+       count(*) filter (where s.open and s.done & 4 > 0) as held,
+       count(*) filter (where s.open and s.done & 4 = 0 and not s.is_before) as waiting,
        count(*) filter (where s.open and s.is_before) as left_out,
        count(*) filter (where s.carried) as carried,
        count(*) filter (where s.parked) as parked,
-       count(*) filter (where s.open and s.held = 0 and not s.is_before
+       count(*) filter (where s.open and s.done & 4 = 0 and not s.is_before
                         and s.captured_at < now() - interval '2 seconds') as late,
-       count(*) filter (where s.duplicate > 0 and s.sent + s.replayed = 0 and s.dry_run = 0) as duplicates,
+       count(*) filter (where s.done & 27 = 8) as duplicates,
        count(*) filter (where s.dead) as dead,
-       count(*) filter (where s.skipped > 0 and s.sent + s.replayed + s.duplicate = 0) as skipped_by_decision,
-       (array_agg(s.name order by s.event_id)
-        filter (where s.skipped > 0 and s.sent + s.replayed + s.duplicate = 0))[1:1000] as skipped_by_decision_names,
-       count(*) filter (where s.is_repeated) as repeated,
-       (array_agg(s.name order by s.event_id) filter (where s.is_repeated))[1:1000] as repeated_names,
+       count(*) filter (where s.done & 57 = 32) as skipped_by_decision,
+       (array_agg(s.subject || ' version ' || s.version_seq) filter (where s.done & 57 = 32))[1:1000]
+           as skipped_by_decision_names,
+       count(*) filter (where s.effects > 1) as repeated,
+       (array_agg(s.subject || ' version ' || s.version_seq) filter (where s.effects > 1))[1:1000] as repeated_names,
        count(*) filter (where s.is_passed and not s.is_before) as skipped,
-       (array_agg(s.name order by s.event_id) filter (where s.is_passed and not s.is_before))[1:1000]
+       (array_agg(s.subject || ' version ' || s.version_seq) filter (where s.is_passed and not s.is_before))[1:1000]
            as skipped_names,
-       (select r.n from reordered as r) as reordered,
-       (select r.names from reordered as r) as reordered_names,
+       count(*) filter (where s.is_ahead) as ahead,
+       array_agg(s.subject) filter (where s.is_ahead) as ahead_subjects,
        (select o.n from orphan as o) as orphans,
        (select o.names from orphan as o) as orphans_names
 from seen as s

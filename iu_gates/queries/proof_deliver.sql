@@ -9,12 +9,26 @@ from iu_gates.approval as a
 where r.route_name = :"route" and a.route_name = r.route_name
   and a.approval_id = (select max(b.approval_id) from iu_gates.approval as b);
 set constraints all immediate;
+-- Where the route asks for another type or has a filter, an event that it takes is made of the host's.
+insert into iu_event (cluster_id, event_type, subject, version_seq, payload)
+select e.cluster_id, r.event_type, s.subject,
+       greatest(e.version_seq, coalesce((
+           select max(o.version_seq) + 1 from iu_event as o
+           where o.event_type = r.event_type and o.subject = s.subject), 0)),
+       e.payload || coalesce(r.event_filter -> 'payload', '{}')
+from iu_event as e
+join iu_outbound_route as r on r.route_name = :"route"
+cross join lateral (select coalesce(r.event_filter ->> 'subject', e.subject) as subject) as s
+where e.xact_id = pg_current_xact_id()
+  and not (e.event_type = r.event_type and fn_iu_route_takes(r.event_filter, e.subject, e.payload));
 create temporary table iu_proof on commit drop as
 select e.event_id, e.event_type, e.subject, e.payload,
        fn_iu_idempotency_key(:"route", e.event_type, e.subject, e.version_seq) as idempotency_key,
        null::integer as first_sent, null::integer as second_sent, null::integer as second_duplicates,
        null::bigint as in_target
-from iu_event as e where e.xact_id = pg_current_xact_id();
+from iu_event as e
+join iu_outbound_route as r on r.route_name = :"route" and r.event_type = e.event_type
+where e.xact_id = pg_current_xact_id() and fn_iu_route_takes(r.event_filter, e.subject, e.payload);
 update iu_proof as p set first_sent = (
     select a.sent
     from fn_iu_route_attempt(:"route", (select array_agg(q.event_id order by q.event_id) from iu_proof as q)) as a
@@ -23,8 +37,12 @@ update iu_proof as p set in_target = (
     select count(*) from :"outbox" as o where o.:"key" = p.idempotency_key);
 update iu_proof as p set (second_sent, second_duplicates) = (
     select a.sent, a.duplicates
-    from fn_iu_route_attempt(:"route", (select array_agg(q.event_id order by q.event_id) from iu_proof as q)) as a);
+    from fn_iu_route_attempt(:"route", (select array_agg(q.event_id order by q.event_id) from iu_proof as q)) as a)
+-- A channel has no keys: what it were told twice, it would have heard twice.
+where exists (select from iu_outbound_route as r where r.route_name = :"route" and r.target_kind <> 'notify');
 select jsonb_build_object(
+    'target_kind', (select r.target_kind from iu_outbound_route as r where r.route_name = :"route"),
+    'definition_hash', (select r.definition_hash from iu_outbound_route as r where r.route_name = :"route"),
     'captured', (select count(*) from iu_proof),
     'resolved', (select count(*) from iu_proof as p
                  cross join lateral fn_iu_route_resolve(p.event_type, p.subject, p.payload) as r

@@ -98,6 +98,15 @@ def _routes(page: Page, seen: Status) -> None:
         seldom = {name for name in _SELDOM if not route.counts.get(name)}
         counts = {name: n for name, n in route.counts.items() if name not in seldom}
         page.field("", words.counts(counts, _COUNTS))
+        if route.next_gate and route.mode != "hold":
+            _own_gates(page, route)
+
+
+def _own_gates(page: Page, route: RouteState) -> None:
+    """Add how far a further route is; it may stay dry for good, so this is no call to act."""
+    in_force = sum(state.in_force for state in route.gates)
+    text = f"{in_force} of {len(route.gates)} gates of its own in force, next is {route.next_gate}"
+    page.field("", f"{text}: iu-gates advance --route {route.name}", "dim")
 
 
 def _since(route: RouteState) -> str:

@@ -58,11 +58,14 @@ def plan(ahead: Plan, width: int = WIDTH) -> Page:
         gate = step.gate
         _step(page, step)
     page.blank()
+    if not any(step.rewrites for step in ahead.steps):
+        page.field("rewrites", "no table")
     page.fields("backup", ahead.backup)
     page.fields("waits for", ahead.waits_for, "warn")
     page.field("digest", ahead.digest or "none yet: nothing has been asked to be approved")
-    page.command("SQL", "iu-gates plan --sql")
-    page.command("next", "iu-gates advance")
+    scope = f" --route {ahead.route}" if ahead.route else ""
+    page.command("SQL", f"iu-gates plan{scope} --sql")
+    page.command("next", f"iu-gates advance{scope}")
     return page
 
 
@@ -83,6 +86,7 @@ def rollback_preview(preview: RollbackPreview, width: int = WIDTH) -> Page:
     page.fields("undoes", (f"{s.revision}  {s.summary}" for s in preview.undone), most=16)
     if not preview.undone:
         page.field("undoes", "nothing")
+    page.fields("dries", preview.dried, "warn", most=16)
     _kept(page, preview.kept)
     if preview.lost:
         page.field("loses", _counts(preview.lost), "warn")
@@ -94,11 +98,12 @@ def rollback_preview(preview: RollbackPreview, width: int = WIDTH) -> Page:
 def rollback(result: RollbackResult, width: int = WIDTH) -> Page:
     """Return what a rollback undid and what stays."""
     page = Page(width)
-    if result.undone:
+    if result.undone or result.dried:
         page.line(("✓", "good"), f' rolled back to "{result.target}"')
     else:
         page.line(f'at "{result.target}" already: nothing to do')
     page.fields("undone", result.undone, most=16)
+    page.fields("dry now", result.dried, "warn", most=16)
     _kept(page, result.kept)
     if result.backup:
         page.field("backup", result.backup)
@@ -118,9 +123,11 @@ def disable(result: DisableResult, width: int = WIDTH) -> Page:
     page.fields("in hand", result.in_hand, "bad")
     page.fields("ended", result.terminated)
     page.field("lane", result.lane)
-    further = result.route not in {None, ROUTE}
-    again = f"iu-gates route enable {result.route}" if further else "iu-gates advance --to live"
-    page.command("back on", again)
+    scope = result.route not in {None, ROUTE} and f" --route {result.route}"
+    if scope and result.lane != "dry now":
+        page.command("back on", f"iu-gates route enable {result.route}")
+    else:
+        page.command("back on", f"iu-gates advance{scope or ''} --to live")
     return page
 
 

@@ -6,11 +6,12 @@ the project's processes read until its end; it holds as long as both are the sam
 
     key    the ground (`iu_gates.symmetry.ground`), the chain (name, needs and text of this revision
            and of each that the trunk went through before it), the catalogs before and after it
-    reads  files that Python opened, but for the revisions' own, and environment variables
+    reads  files that Python opened and folders that it listed, but for the revisions' own, and
+           environment variables
 
-What cannot be seen: a revision that asks the clock, the network or a process of its own. One that
-starts a process is not kept, nor a verdict that a time-out or a lost database gave, nor one whose
-inputs were written after the run began.
+What cannot be seen: a revision that asks the clock, the network, a process of its own, or whether
+a file is there. One that starts a process is not kept, nor a verdict that a time-out or a lost
+database gave, nor one whose inputs were written after the run began.
 """
 
 from __future__ import annotations
@@ -29,10 +30,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from iu_gates.symmetry.difference import Difference
+from iu_gates.symmetry.ground import list_homes
 from iu_gates.symmetry.project import Failure, Project, Revision
+from iu_gates.symmetry.recorder import hash_names
 from iu_gates.symmetry.verdict import Picture, Result, RowsFinding
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 UNUSED_DAYS: Final = 60
 UNSURE: Final = ("Timeout", "Died")
 VOLATILE: Final = re.compile(
@@ -106,7 +109,7 @@ class Chain:
         self._cache = cache
         self._links = [digest(ground)]
         self._texts = {r.name: _hash_file(r.path) for r in revisions}
-        self._inputs = Inputs(project, frozenset(r.path for r in revisions))
+        self._inputs = Inputs(project, revisions)
 
     def fork(self) -> Chain:
         """Return another one that goes on from here."""
@@ -159,10 +162,11 @@ class Place:
 class Inputs:
     """What the project's processes read, as it is now."""
 
-    def __init__(self, project: Project, revisions: frozenset[Path]) -> None:
+    def __init__(self, project: Project, revisions: Sequence[Revision]) -> None:
         self._folder = project.folder.resolve()
         self._given = frozenset(project.url_variables)
-        self._revisions = frozenset(map(str, revisions))
+        self._revisions = frozenset(str(r.path) for r in revisions)
+        self._homes = tuple(list_homes(revisions))
 
     def list(self, reads: Iterable[str], began: float) -> dict[str, Any] | None:
         """Return the inputs that `recorder` wrote down; None if they do not say everything."""
@@ -173,8 +177,14 @@ class Inputs:
         if "X" in marked or any(_is_newer(Path(f), began) for f in (*files, *self._revisions)):
             return None
         paths = sorted(self._relative(f) for f in files)
+        told = [line[2:].split(" ", 1) for line in marked if line.startswith("D ")]
+        # The migrations' own folders are ground.
+        folders = [(names, f) for names, f in told if not self._is_ground(Path(f))]
+        if any(hash_names(f) != names for names, f in folders):
+            return None
         return {
             "files": {path: _hash_file(self._folder / path) for path in paths},
+            "folders": {self._relative(f): names for names, f in sorted(folders)},
             "variables": wanted,
             "values": _hash_variables(wanted),
         }
@@ -182,8 +192,13 @@ class Inputs:
     def hold(self, inputs: Mapping[str, Any]) -> bool:
         """Tell whether nothing has changed since."""
         return _hash_variables(inputs["variables"]) == inputs["values"] and all(
-            _hash_file(self._folder / path) == sha256 for path, sha256 in inputs["files"].items()
+            hash_of(str(self._folder / path)) == digest_then
+            for hash_of, part in ((_hash_file, "files"), (hash_names, "folders"))
+            for path, digest_then in inputs[part].items()
         )
+
+    def _is_ground(self, folder: Path) -> bool:
+        return any(folder.is_relative_to(home) for home in self._homes)
 
     def _relative(self, path: str) -> str:
         found = Path(path)
@@ -196,10 +211,10 @@ def digest(value: object) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _hash_file(path: Path) -> str:
+def _hash_file(path: Path | str) -> str:
     """Return the SHA-256 of a file; "" where none can be read."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
     except OSError:
         return ""
 

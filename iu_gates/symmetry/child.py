@@ -67,6 +67,10 @@ class ElsewhereError(RuntimeError):
     """The project asked a driver for another database than the one it was given."""
 
 
+class SeveralDatabasesError(RuntimeError):
+    """One run of ``env.py`` ran migrations for another database too."""
+
+
 class Target:
     """The database that every connection of this process is led to."""
 
@@ -199,6 +203,8 @@ def lead_driver(driver: Any, target: Target) -> None:
         kind = getattr(driver, name)
         kind.connect = led(kind.connect)
     driver.connect = led(driver.connect)
+    if not is_libpq:
+        driver.connection.connect = driver.connect  # what its pools call
 
 
 def is_there(module: str) -> bool:
@@ -427,7 +433,7 @@ def walk(project: Ways, request: Request) -> dict[str, Any]:
 
     def find_steps(_heads: Any, context: Any) -> Iterator[Any]:
         if seen:
-            return  # an env.py for several databases, all of which are this one
+            return  # env.py runs migrations for this database once more
         seen.update(describe_home(context))
         each: Request | None = request
         while each is not None:
@@ -476,11 +482,29 @@ def run_env(way: Way, config: Any, script: Any, find_steps: Any, **options: Any)
     """Run the project's ``env.py`` as `alembic upgrade` does, to go the steps that are found."""
     from alembic.runtime.environment import EnvironmentContext  # noqa: PLC0415
 
-    with (
-        quiet_logging(),
-        EnvironmentContext(config, script, fn=find_steps, as_sql=False, tag=None, **options),
-    ):
+    environment = EnvironmentContext(
+        config, script, fn=find_steps, as_sql=False, tag=None, **options
+    )
+    keep_to_one_database(environment)
+    with quiet_logging(), environment:
         way(config, script)
+
+
+def keep_to_one_database(environment: Any) -> None:
+    """Refuse migrations of a second database: all are led to one, where they would meet."""
+    purposes: set[Any] = set()
+    go = environment.run_migrations
+
+    def run_migrations(**options: Any) -> None:
+        context = environment.get_context()
+        url = context.connection.engine.url
+        purposes.add((url.host, url.port, url.database, context.opts.get("upgrade_token")))
+        if len(purposes) > 1:
+            message = "env.py runs migrations for several databases"
+            raise SeveralDatabasesError(message)
+        go(**options)
+
+    environment.run_migrations = run_migrations
 
 
 def describe_home(context: Any) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """
 Databases that are made for a trial and dropped after it.
 
-Their names are ``iu_gates_symmetry_``, the number of the run, and a number each; their comment says
-who made them. As long as a run lives, one session of it holds the advisory lock of its number: what
-has such a name and a lock that nobody holds was left behind by a run that was killed.
+Their names are ``iu_gates_symmetry_``, the number of the run, and a number each; a setting of each
+says who made it. As long as a run lives, one session of it holds the advisory lock of its number:
+what has such a name and a lock that nobody holds was left behind by a run that was killed.
 
-The name alone has to do until there is a comment: a run may be killed between the two. The comment
-is the same in all of them, as it is part of the catalog that is compared.
+The name alone has to do until there is a setting, if there is no comment: a run may be killed
+between the two. The setting is one that any owner may make, and no snapshot has it.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ from iu_gates.symmetry.carry import carry
 
 PREFIX: Final = "iu_gates_symmetry_"
 NAME: Final = re.compile(rf"{PREFIX}(?P<run>[0-9a-f]{{12}})_[0-9]+")
-MADE_BY: Final = "made by iu-gates symmetry"
 APPLICATION: Final = "iu-gates symmetry"
+MARK: Final = f"application_name={APPLICATION}"
+"""As pg_db_role_setting has it; ``queries/setting.sql`` leaves it out."""
 LOCKS: Final = 0x1A75
 """The first half of the advisory keys; the second is made of the number of the run."""
 
@@ -83,8 +84,8 @@ class Copies:
                     wanted="CREATEDB",
                     next_command="iu-gates symmetry --database-url embedded",
                 ) from error
-            comment = sql.SQL("comment on database {} is {}")
-            conn.execute(comment.format(sql.Identifier(name), sql.Literal(MADE_BY)))
+            mark = sql.SQL("alter database {} set application_name to {}")
+            conn.execute(mark.format(sql.Identifier(name), sql.Literal(APPLICATION)))
             if origin:
                 carry(conn, name_of(origin), name)
         return make_conninfo(self._conninfo, dbname=name)
@@ -113,11 +114,14 @@ class Copies:
         query = """
             select d.datname from pg_database as d
             where starts_with(d.datname, %s)
-              and starts_with(coalesce(shobj_description(d.oid, 'pg_database'), %s), %s)
+              and (shobj_description(d.oid, 'pg_database') is null or exists (
+                  select from pg_db_role_setting as s
+                  where s.setdatabase = d.oid and s.setrole = 0 and %s = any (s.setconfig)
+              ))
             order by 1
         """
         with closing(self.connect()) as conn:
-            names = [n for (n,) in conn.execute(query, (PREFIX, MADE_BY, MADE_BY)).fetchall()]
+            names = [n for (n,) in conn.execute(query, (PREFIX, MARK)).fetchall()]
             found = [n for n in names if (match := NAME.fullmatch(n)) and _is_dead(conn, match)]
             for name in found:
                 self._drop(conn, name)

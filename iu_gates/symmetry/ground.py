@@ -57,7 +57,7 @@ def collect(
         "plain env": project.plain_env,
         "migrations": [
             _hash_files(home, _list_beside(home, {r.path for r in revisions}))
-            for home in _list_homes(revisions)
+            for home in list_homes(revisions)
         ],
         **options,
     }
@@ -99,11 +99,12 @@ def _list_code() -> Iterator[Path]:
 def list_beside(revisions: Sequence[Revision]) -> Iterator[Path]:
     """Yield the files of the migrations folders that are no revisions: SQL, helpers, data."""
     paths = {r.path for r in revisions}
-    for home in _list_homes(revisions):
+    for home in list_homes(revisions):
         yield from _list_beside(home, paths)
 
 
-def _list_homes(revisions: Sequence[Revision]) -> list[Path]:
+def list_homes(revisions: Sequence[Revision]) -> list[Path]:
+    """Return the folders of the migrations."""
     return sorted({_find_home(r.path.parent) for r in revisions})
 
 

@@ -17,11 +17,17 @@ SHORTEST: Final = 6
 
 URL: Final = re.compile(r"([a-z][a-z0-9+.-]*://[^\s/@:'\"]*):([^\s'\"]+)@", re.IGNORECASE)
 NAMED: Final = re.compile(
-    r"([a-z0-9_.-]*(?:passw(?:or)?d|secret|token|api_?key|private_?key|credential)[a-z0-9_]*"
+    r"([a-z0-9_.-]*(?:passw(?:or)?d|passphrase|secret|token|api_?key|private_?key|credential"
+    r"|(?<!by)(?<!com)pass(?![a-z])|pwd(?![a-z])|\*{3})[a-z0-9_]*"
     r"['\"]?\s*[=:]\s*)('[^']*'|\"[^\"]*\"|[^\s'\",;&)]+)",
     re.IGNORECASE,
 )
-SECRET_NAME: Final = re.compile("PASSW|SECRET|TOKEN|KEY|CREDENTIAL", re.IGNORECASE)
+SECRET_NAME: Final = re.compile(
+    "PASSW|PASSPHRASE|SECRET|TOKEN|KEY|CREDENTIAL"
+    "|(?<!BY)(?<!COM)(?<!ASK)PASS(?![A-Z])|(?<!^)(?<!OLD)PWD(?![A-Z])|DSN(?![A-Z])",
+    re.IGNORECASE,
+)
+"""Neither PASSED nor COMPASS, nor the shell's own PWD."""
 
 
 def hide(text: str, secrets: Iterable[str]) -> str:

@@ -169,6 +169,14 @@ class Runner:
         """
         answer = self._request("list", "", conninfo)
         if isinstance(answer, Failure):
+            if answer.kind == "SeveralDatabasesError":
+                raise UsageError(
+                    answer.message,
+                    ident="IUG-090",
+                    wanted="an env.py that can be told to migrate one of them alone",
+                    means="docs/symmetry.md, Several databases, shows how",
+                    next_command="iu-gates symmetry -x db=NAME --database-url embedded",
+                )
             raise UsageError(
                 f'the migrations of "{self._project.config_file}" cannot be read',
                 ident="IUG-090",

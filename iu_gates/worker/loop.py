@@ -39,6 +39,7 @@ from typing import Final
 
 import psycopg
 from psycopg import errors as pg
+from psycopg import sql
 
 from iu_gates import db
 from iu_gates.db import Conn
@@ -140,7 +141,7 @@ class Loop:
         return batches
 
     def _is_installed(self) -> bool:
-        home = f'"{self._schema}".iu_worker_heartbeat'
+        home = sql.Identifier(self._schema, "iu_worker_heartbeat").as_string()
         return db.fetch_value(self._conn, "select to_regclass(%s)", home) is not None
 
     def _look(self, *, full: bool) -> None:

@@ -113,7 +113,8 @@ begin
     from pg_control_system() as s;
     perform iu_gates.fn_void(
         array['host', 'backup', 'substrate', 'invocation', 'dry_run', 'seam', 'check_relaxed', 'disable_proven',
-              'rehearsal', 'approval', 'canary', 'live'],
+              'rehearsal', 'approval', 'canary', 'live',
+              '*/dry_run', '*/seam', '*/approval', '*/canary', '*/live'],
         'the database was re-based');
     return iu_gates.fn_ledger_append('rebase', 'installation', p_facts || (
         select jsonb_build_object('to', jsonb_build_object(

@@ -40,13 +40,33 @@ comment on column iu_gates.stop.lifted_by is 'The login that lifted it';
 comment on column iu_gates.stop.ledger_seq is 'The ledger entry it was folded into, after the barrier';
 comment on column iu_gates.stop.lift_ledger_seq is 'The ledger entry of its lift';
 
-create or replace function iu_gates.fn_stop(p_route text, p_kind text, p_reason text)
-returns bigint
+create or replace function iu_gates.fn_disable(p_route text, p_reason text) returns bigint
 language sql security definer
 set search_path from current
 as $$
-    insert into iu_gates.stop (route_name, kind, reason) values (p_route, p_kind, p_reason)
+    insert into iu_gates.stop (route_name, kind, reason) values (p_route, 'disable', p_reason)
     returning epoch
+$$;
+
+comment on function iu_gates.fn_disable(text, text) is 'Stop by hand the gate (route null) or one route; waits for nobody';
+revoke execute on function iu_gates.fn_disable(text, text) from public;
+
+create or replace function iu_gates.fn_stop(p_route text, p_kind text, p_reason text)
+returns bigint
+language plpgsql
+set search_path from current
+as $$
+declare
+    v_epoch bigint;
+begin
+    if p_kind = 'disable' then
+        return iu_gates.fn_disable(p_route, p_reason);
+    end if;
+    -- A drill and a trip are the owner's: a drill is lifted by the next walk, a trip voids gates.
+    insert into iu_gates.stop (route_name, kind, reason) values (p_route, p_kind, p_reason)
+    returning epoch into v_epoch;
+    return v_epoch;
+end
 $$;
 
 comment on function iu_gates.fn_stop(text, text, text) is 'Hold the gate (route null) or one route; waits for nobody';
@@ -170,8 +190,11 @@ begin
                 jsonb_build_object('epoch', v_stop.epoch, 'kind', v_stop.kind, 'reason', v_stop.reason,
                                    'stopped_by', v_stop.stopped_by, 'stopped_at', v_stop.stopped_at))
             where epoch = v_stop.epoch;
-            if v_stop.kind = 'trip' and v_stop.route_name = 'iu.version_applied.workflow' then
-                perform iu_gates.fn_void(array['canary', 'live'], format('trip of "%s"', v_stop.route_name));
+            if v_stop.kind = 'trip' then
+                perform iu_gates.fn_void(
+                    case v_stop.route_name when 'iu.version_applied.workflow' then array['canary', 'live']
+                        else array[v_stop.route_name || '/canary', v_stop.route_name || '/live'] end,
+                    format('trip of "%s"', v_stop.route_name));
             end if;
             v_folded := v_folded + 1;
         end if;

@@ -77,6 +77,68 @@ $$;
 comment on function iu_gates.fn_kept_catalog(text) is 'Object to SHA-256 as last recorded; null if nothing was';
 revoke execute on function iu_gates.fn_kept_catalog(text) from public;
 
+create or replace function iu_gates.fn_with_needs(p_revisions text[]) returns text[]
+language sql immutable
+set search_path from current
+as $$
+    with recursive stands (revision) as (
+        select u.revision from unnest(p_revisions) as u (revision)
+        union
+        select n.needed from stands as s
+        join (values ('009', '008'), ('060', '009'), ('080', '060'), ('090', '060'), ('100', '090'),
+                     ('081', '080'), ('081', '100'), ('082', '081')) as n (revision, needed) on n.revision = s.revision
+    )
+    select coalesce(array_agg(s.revision order by s.revision), '{}') from stands as s
+$$;
+
+comment on function iu_gates.fn_with_needs(text[]) is 'Revisions and all that they stand on';
+revoke execute on function iu_gates.fn_with_needs(text[]) from public;
+
+create or replace function iu_gates.fn_false_stamp()
+returns table (object text, wanted text, found text, remedy text)
+language plpgsql stable
+set search_path from current
+as $$
+declare
+    v_recorded text[];
+    v_stamped text[];
+    v_heads text[];
+begin
+    select array(select jsonb_array_elements_text(l.facts -> 'revisions')) into v_recorded
+    from iu_gates.ledger as l
+    where l.kind in ('step', 'adopt') and l.facts ? 'revisions' order by l.seq desc limit 1;
+    if not found or to_regclass('iu_gates.alembic_version') is null then
+        return;
+    end if;
+    select coalesce(array_agg(v.version_num::text order by v.version_num), '{}') into v_stamped
+    from iu_gates.alembic_version as v;
+    -- Rows that overlap mean their union. A revision of a newer version is told of elsewhere.
+    if iu_gates.fn_with_needs(v_stamped) = iu_gates.fn_with_needs(v_recorded)
+       or not v_stamped <@ iu_gates.fn_with_needs(array['082']) then
+        return;
+    end if;
+    select coalesce(array_agg(u.revision order by u.revision), '{}') into v_heads
+    from unnest(v_recorded) as u (revision)
+    where not exists (
+        select from unnest(v_recorded) as o (revision)
+        where o.revision <> u.revision and u.revision = any (iu_gates.fn_with_needs(array[o.revision])));
+    return query select
+        format('rows of iu_gates.alembic_version (%s; the ledger has %s)',
+               coalesce(nullif(array_to_string(iu_gates.fn_with_needs(v_stamped), ' '), ''), 'none'),
+               coalesce(nullif(array_to_string(iu_gates.fn_with_needs(v_recorded), ' '), ''), 'none')),
+        format('delete from iu_gates.alembic_version where not version_num = any (%1$L::text[]);
+insert into iu_gates.alembic_version (version_num) select unnest(%1$L::text[]) on conflict do nothing', v_heads),
+        array_to_string(v_stamped, ' '),
+        -- A purge that is followed by no stamp is not carried out.
+        case when v_heads = '{}' then 'alembic stamp base'
+            else 'alembic stamp --purge ' || array_to_string(v_heads, ' ') end;
+end
+$$;
+
+comment on function iu_gates.fn_false_stamp()
+is 'How alembic_version differs from what the last step or adoption left, and the command that mends it; no row if it does not';
+revoke execute on function iu_gates.fn_false_stamp() from public;
+
 create or replace function iu_gates.fn_drift()
 returns table (object text, change text, is_part boolean, wanted text, found text, removal text)
 language sql stable
@@ -117,6 +179,8 @@ as $$
             where t.sha256 = d.sha256 and t.sha256 = encode(sha256(convert_to(t.content, 'UTF8')), 'hex')),
            d.definition, d.removal
     from difference as d
+    union all
+    select s.object, 'changed', false, s.wanted, s.found, null from iu_gates.fn_false_stamp() as s
     order by 1
 $$;
 
@@ -285,7 +349,8 @@ begin
             execute format('select min(e.xact_id) from %I.iu_event as e where e.cluster_id = (
                                 select s.system_identifier from pg_control_system() as s)', :'iu_schema') into v_xid;
             insert into iu_gates.capture_span (began_snapshot)
-            values (coalesce(format('%s:%s:', v_xid, v_xid)::pg_snapshot, pg_current_snapshot()));
+            values (case when v_xid is null then pg_current_snapshot()
+                         else format('%s:%s:', v_xid, v_xid)::pg_snapshot end);
             v_capture := case
                 when v_xid is null then 'not known when it began, and nothing was captured: counted from now'
                 else format('not known when it began: counted from transaction %s, the first that it captured', v_xid) end;

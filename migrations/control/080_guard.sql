@@ -2,6 +2,9 @@
 -- from 080 on asks it first, so that `alembic upgrade heads` is no way to live. A verdict
 -- counts only if it is the newest of its gate, passed, is within its age, was not voided since,
 -- and speaks of the route as it is defined now (T31).
+--
+-- The gates of a further route are scoped: "NAME/canary", which no name of a route can be. A void
+-- of "*/canary" is about that gate of every further route, and not about the first one's.
 
 create or replace function iu_gates.fn_required_gates(p_revision text) returns text[]
 language sql immutable
@@ -61,7 +64,9 @@ begin
         return 'the last verdict was too old after ' || (v_verdict.facts ->> 'expires_at');
     end if;
     select l.* into v_void from iu_gates.ledger as l
-    where l.kind = 'void' and l.seq > v_verdict.seq and l.facts -> 'gates' ? p_gate order by l.seq desc limit 1;
+    where l.kind = 'void' and l.seq > v_verdict.seq
+      and l.facts -> 'gates' ?| array[p_gate, regexp_replace(p_gate, '^.*/', '*/')]
+    order by l.seq desc limit 1;
     if found then
         return format('voided by ledger entry %s: %s', v_void.seq, v_void.facts ->> 'why');
     end if;
@@ -147,6 +152,63 @@ $$;
 
 comment on function iu_gates.fn_guard(text) is 'Raise unless every gate before a revision is in force and nothing was stopped';
 revoke execute on function iu_gates.fn_guard(text) from public;
+
+create or replace function iu_gates.fn_route_findings(p_route text, p_gate text) returns text[]
+language plpgsql stable
+set search_path from current
+as $$
+declare
+    v_shared text[] := array_remove(array_remove(iu_gates.fn_required_gates('081'), 'backup'), 'approval');
+    v_own text[] := array['dry_run', 'seam', 'approval'] || case p_gate when 'live' then array['canary'] else '{}' end;
+    v_is_live boolean := exists (select from iu_gates.alembic_version as v where v.version_num = '082');
+    v_is_open boolean;
+    v_findings text[];
+begin
+    if iu_gates.fn_is_scratch() then
+        return '{}'::text[];
+    end if;
+    -- What of the shared gates has run out by time alone, nothing can renew once the first route is live.
+    select array_agg(format('gate "%s": %s', u.gate, f.reason) order by u.n) into v_findings
+    from (
+        select s.gate, s.n, true as is_shared from unnest(v_shared) with ordinality as s (gate, n)
+        union all
+        select p_route || '/' || o.gate, 100 + o.n, false from unnest(v_own) with ordinality as o (gate, n)) as u
+    cross join lateral iu_gates.fn_not_in_force(u.gate) as f (reason)
+    where f.reason is not null and not (u.is_shared and v_is_live and f.reason like 'the last verdict was too old%');
+    execute format('select exists (select from %I.iu_runtime_gate as g where g.gate_name = %L and g.gate_value = %L)',
+                   :'iu_schema', 'iu_core.route_worker_enabled', 'true') into v_is_open;
+    if not v_is_open then
+        v_findings := v_findings || 'the worker gate is closed'::text;
+    end if;
+    return coalesce(v_findings, '{}') || coalesce(
+        (select array_agg(format('drift: %s is %s', d.object, d.change)) from iu_gates.fn_drift() as d where not d.is_part), '{}');
+end
+$$;
+
+comment on function iu_gates.fn_route_findings(text, text)
+is 'Why a further route may not be switched to canary or live now; empty if it may';
+revoke execute on function iu_gates.fn_route_findings(text, text) from public;
+
+create or replace function iu_gates.fn_guard_route(p_route text, p_gate text) returns void
+language plpgsql
+set search_path from current
+as $$
+declare
+    v_findings text[] := iu_gates.fn_route_findings(p_route, p_gate);
+begin
+    if cardinality(v_findings) > 0 then
+        raise exception 'route "%" is not switched to %: %', p_route, p_gate, v_findings[1]
+            using errcode = 'IUG20',
+                  detail = array_to_string(v_findings, E'\n'),
+                  hint = 'iu-gates status';
+    end if;
+    perform iu_gates.fn_require_no_new_stop();
+end
+$$;
+
+comment on function iu_gates.fn_guard_route(text, text)
+is 'Raise unless every gate before a switch of a further route is in force and nothing was stopped';
+revoke execute on function iu_gates.fn_guard_route(text, text) from public;
 
 create or replace function iu_gates.fn_void(p_gates text[], p_why text) returns void
 language sql

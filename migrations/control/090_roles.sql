@@ -24,6 +24,7 @@ begin
     named (name, functions) as (
         select r.name, array[
             'fn_is_scratch', 'fn_is_stopped', 'fn_stops_in_force', 'fn_catalog', 'fn_catalog_hashes', 'fn_drift',
+            'fn_with_needs', 'fn_false_stamp',
             'fn_kept_catalog', 'fn_fingerprint', 'fn_not_in_force', 'fn_votes', 'fn_route_definition_hash',
             'fn_ledger_verify', 'fn_ledger_hash', 'fn_batches_in_hand', 'fn_history', 'fn_role_grants',
             'fn_iu_route_mode', 'fn_iu_route_takes', 'fn_iu_cursor_current', 'fn_iu_cursor_has_passed',
@@ -31,8 +32,8 @@ begin
         from reader as r
         union all values
             ('iu_gates_auditor', array['fn_capture_baseline']),
-            ('iu_gates_operator', array['fn_capture_baseline', 'fn_stop', 'fn_take_barrier', 'fn_fold_stops']),
-            ('iu_gates_approver', array['fn_vote', 'fn_stop', 'fn_take_barrier', 'fn_fold_stops']),
+            ('iu_gates_operator', array['fn_capture_baseline', 'fn_stop', 'fn_disable', 'fn_take_barrier', 'fn_fold_stops']),
+            ('iu_gates_approver', array['fn_vote', 'fn_stop', 'fn_disable', 'fn_take_barrier', 'fn_fold_stops']),
             ('iu_gates_worker', array[
                 'fn_iu_route_worker_run', 'fn_iu_worker_beat', 'fn_iu_routes_due', 'fn_iu_routes_sift',
                 'fn_iu_bell_arm', 'fn_iu_bell_still', 'fn_iu_worker_figures'])

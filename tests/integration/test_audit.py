@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from iu_gates import audit, worker
 from iu_gates.model import AuditReport
 from tests.support.databases import Servers
-from tests.support.play import ROUTE, MakeStage, Stage, stages
+from tests.support.play import INSERT, ROUTE, MakeStage, Stage, stages
 from tests.support.walk import State
 
 
@@ -139,6 +140,55 @@ def test_reordered_is_named(live: Stage) -> None:
     assert faults(live)["events attempted before an earlier one of their unit"].startswith("1: ")
 
 
+def test_transactions_at_one_time_may_come_either_way(live: Stage) -> None:
+    """
+    P3: of two that were open together, on one unit, the one that commits first is delivered first.
+    """
+    with psycopg.connect(live.database.conninfo) as early:
+        early.execute(INSERT, ("unit", 11))
+        live.write("unit", 12)
+        worker.run(live.settings, once=True)
+        early.commit()
+    worker.run(live.settings, once=True)
+    report = count(live)
+    assert report.passed, report.findings
+    assert report.counts["ahead"] == 1
+
+
+def test_later_transaction_out_of_order_is_named(live: Stage) -> None:
+    """
+    P3: what began after an earlier one had committed comes after it; the times of commits tell.
+    """
+    live.write("later", 2)
+    live.write("later", 3)
+    worker.run(live.settings, once=True, limit=1)
+    tamper(
+        live,
+        "update iu_core.iu_route_attempt as a set attempt_id = default from iu_core.iu_event as e"
+        " where e.event_id = a.event_id and e.subject = 'later' and e.version_seq = 2",
+    )
+    assert faults(live) == {
+        "events attempted before an earlier one of their unit": "1: later version 3"
+    }
+
+
+def test_one_transaction_out_of_order_is_named(live: Stage) -> None:
+    """
+    P3: what one transaction wrote in order comes in order, however many batches it takes.
+    """
+    with live.conn.transaction():
+        live.write("whole", 2, 3)
+    worker.run(live.settings, once=True, limit=1)
+    tamper(
+        live,
+        "update iu_core.iu_route_attempt as a set attempt_id = default from iu_core.iu_event as e"
+        " where e.event_id = a.event_id and e.subject = 'whole' and e.version_seq = 2",
+    )
+    assert faults(live) == {
+        "events attempted before an earlier one of their unit": "1: whole version 3"
+    }
+
+
 def test_orphan_is_named(live: Stage) -> None:
     """
     T19: there is no foreign key from attempt to event; the audit looks instead.
@@ -203,7 +253,7 @@ def test_parked_and_redriven_are_no_fault(live: Stage) -> None:
         f" select '{ROUTE}', {event}, 'sent', '{ROUTE}:iu.version_applied:5:unit'"
     )
     live.conn.execute("delete from iu_core.iu_route_parked")
-    assert "events attempted before an earlier one of their unit" in faults(live)
+    assert count(live).counts["ahead"] == 1
     live.conn.execute(
         "with d as (insert into iu_core.iu_route_dead_letter (route_name, event_id,"
         " idempotency_key, reason, subject, version_seq, payload) select route_name, event_id,"

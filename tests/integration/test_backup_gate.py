@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -138,6 +139,65 @@ def test_archive_put_in_the_place_of_another_is_told_by_the_ledger(make_stage: M
     describe(second).write_text(json.dumps(data))
 
     assert failures(judge(stage, path=second.path)) == ["record"]
+
+
+def rewrite(backup: Backup, key: str, value: object) -> None:
+    """Write a manifest anew, with one thing said otherwise."""
+    data = json.loads(describe(backup).read_text())
+    home = next(d for d in (data, *data.values()) if isinstance(d, dict) and key in d)
+    home[key] = value
+    describe(backup).write_text(json.dumps(data))
+
+
+def alter_both(backup: Backup) -> None:
+    """Flip one bit, and let the manifest say so."""
+    alter(backup)
+    rewrite(backup, "sha256", hashlib.sha256(backup.path.read_bytes()).hexdigest())
+
+
+@pytest.mark.parametrize(
+    ("name", "tamper"),
+    [
+        ("record", alter_both),
+        ("ledger chain", lambda b: rewrite(b, "ledger_hash", "0" * 64)),
+        ("database oid", lambda b: rewrite(b, "oid", 1)),
+    ],
+)
+def test_archive_that_was_tampered_with_is_not_replaced_in_silence(
+    make_stage: MakeStage, name: str, tamper: Callable[[Backup], object]
+) -> None:
+    """
+    Altered together with its manifest: no step and no new archive; what the error names gets on.
+    """
+    stage = make_stage()
+    stage.walk("backup")
+    (archive,) = stage.settings.backup_dir.glob("*.dump")
+    tamper(Backup(archive, None))
+
+    with pytest.raises(GateError) as raised:
+        stage.advance()
+
+    assert f": {name}: " in raised.value.summary
+    assert gates.backup.TAMPERED[name] in str(raised.value.found)
+    assert raised.value.next_command == "iu-gates backup create && iu-gates advance"
+    assert list(stage.settings.backup_dir.glob("*.dump")) == [archive]
+    assert stage.list_steps() == []
+    backups.create_backup(stage.settings)
+    assert stage.advance().reports[0].verdict.gate == "substrate"
+
+
+def test_archive_from_before_a_re_base_is_replaced(make_stage: MakeStage) -> None:
+    """
+    The database that the ledger names was another one then: nothing is wrong with its archive.
+    """
+    stage = make_stage()
+    stage.walk("backup")
+    (archive,) = stage.settings.backup_dir.glob("*.dump")
+    rewrite(Backup(archive, None), "oid", 1)
+    ledger.append(stage.conn, "rebase", "installation", {})
+
+    assert stage.advance().reports[0].verdict.gate == "substrate"
+    assert len(list(stage.settings.backup_dir.glob("*.dump"))) == 2
 
 
 def test_archive_from_before_the_last_step_is_stale(make_stage: MakeStage) -> None:

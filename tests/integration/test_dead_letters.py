@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from iu_gates import audit, dead_letters, ledger, worker
@@ -14,8 +15,10 @@ from iu_gates.cli.main import main
 from iu_gates.errors import RefusedError, UsageError
 from iu_gates.model import LetterFilter
 from tests.support.databases import Servers
+from tests.support.engine import in_background, wait_until
+from tests.support.moving import RUN
 from tests.support.play import MakeStage, Stage, stages
-from tests.support.walk import ROUTE, State
+from tests.support.walk import ROUTE, SITE_KEY, State
 
 CHECK = "alter table public.event_outbox add constraint no_bad check (subject not like 'bad%')"
 MEND = "alter table public.event_outbox drop constraint no_bad"
@@ -224,3 +227,23 @@ def test_no_dead_letter_of_this_number(stage: Stage) -> None:
     with pytest.raises(UsageError, match="no dead letter 98, 99"):
         dead_letters.redrive(stage.settings, LetterFilter(ids=(1, 98, 99)))
     assert stage.fetch("select * from iu_core.iu_route_redrive") == []
+
+
+def test_redrive_waits_for_the_batch_in_hand(stage: Stage) -> None:
+    """
+    P3: what the batch in hand gives up on is among the letters that are put back.
+    """
+    stage.write("bad 1", 3)
+    with psycopg.connect(stage.database.conninfo) as batch:
+        batch.execute(RUN, [ROUTE, 10, SITE_KEY])
+        with in_background(dead_letters.redrive, stage.settings, LetterFilter()) as redriven:
+            wait_until(
+                lambda: stage.fetch_value(
+                    "select exists (select from pg_locks where not granted"
+                    " and locktype = 'advisory' and classid = 18773003)"
+                ),
+                "redrive waits for the worker's key",
+            )
+            batch.commit()
+            assert redriven.result(timeout=20).redriven == 4
+    assert dead_letters.list_letters(stage.settings, LetterFilter()) == []

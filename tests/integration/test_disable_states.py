@@ -16,12 +16,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.sql import SQL, Identifier
 
 from iu_gates import config, disable, lanes
 from iu_gates.embedded import Server
 from iu_gates.errors import NotDrainedError, RefusedError
 from tests.support.databases import Servers
-from tests.support.engine import in_background, run_batch, wait_until
+from tests.support.engine import GATE_KEY, in_background, run_batch, wait_until
 from tests.support.play import ROUTE, MakeStage, Stage, stages
 from tests.support.walk import SITE_KEY, State, require_template, walk_down
 
@@ -252,3 +253,22 @@ def test_standby_says_so(own_server: Server, tmp_path: Path) -> None:
         disable.disable(config.build(values))
 
     assert (raised.value.ident, raised.value.exit_code) == ("IUG-084", 4)
+
+
+def test_batch_whose_session_is_not_shown_is_named(live: Stage) -> None:
+    """
+    P5: without `pg_read_all_stats` a batch shows no age, state and application, but its pid.
+    """
+    login = live.make_login("iu_gates_operator")
+    owner = Identifier(login)
+    function = "alter function iu_gates.fn_batches_in_hand(integer) owner to {}"
+    live.conn.execute(SQL("grant usage, create on schema iu_gates to {}").format(owner))
+    live.conn.execute(SQL(function).format(owner))
+    with psycopg.connect(live.database.conninfo) as worker:
+        worker.execute("select pg_advisory_xact_lock_shared(%s, 0)", (GATE_KEY,))
+        pid = worker.info.backend_pid
+        with pytest.raises(NotDrainedError) as raised:
+            disable.disable(live.with_settings(barrier_wait="0.2 s"))
+
+    assert f"pid {pid}, login " in (raised.value.found or "")
+    assert "not shown to this login" in (raised.value.found or "")

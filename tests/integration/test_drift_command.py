@@ -11,7 +11,8 @@ import pytest
 from iu_gates import disable
 from iu_gates.cli.main import main
 from iu_gates.doctor import doctor
-from iu_gates.errors import IuGatesError
+from iu_gates.errors import IuGatesError, RefusedError
+from iu_gates.rollback import rollback
 from tests.support.command import run_psql
 from tests.support.databases import Servers
 from tests.support.play import MakeStage, stages
@@ -101,3 +102,40 @@ def test_disable_works_whatever_drifted(make_stage: MakeStage) -> None:
 
     assert (result.drained, result.lane) == (True, "runtime@base")
     assert stage.list_revisions()[-1] == "100"
+
+
+def test_false_stamp_is_named_and_stops_advance_and_rollback(
+    make_stage: MakeStage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    Revisions that never ran: no backup and no step, the command that mends it; `disable` works.
+    """
+    stage = make_stage(State.SUBSTRATE)
+    url = stage.database.conninfo
+    stage.conn.execute("update iu_gates.alembic_version set version_num = '082'")
+    mend = "alembic stamp --purge 060"
+
+    status = stage.status()
+    assert status.next_command == mend
+    (drifted,) = status.drift
+    said = "(008 009 060 080 081 082 090 100; the ledger has 008 009 060): changed"
+    assert drifted == f"rows of iu_gates.alembic_version {said}"
+    assert main(["drift", "--database-url", url]) == 3
+    assert mend in capsys.readouterr().out
+    with pytest.raises(RefusedError) as advanced:
+        stage.advance()
+    with pytest.raises(RefusedError) as rolled:
+        rollback(stage.settings, "009")
+    for refused in (advanced.value, rolled.value):
+        assert refused.next_command == mend
+        assert "the ledger has 008 009 060" in str(refused.found)
+    assert not list(stage.settings.backup_dir.glob("*"))
+    result = disable.disable(stage.settings)
+    assert result.drained
+    assert result.lane.startswith("lane behind: alembic_version is not as the last step left it")
+
+    assert main(["drift", "--sql", "--database-url", url]) == 3
+    run_psql(stage.database, capsys.readouterr().out)
+    assert stage.conn.execute("select * from iu_gates.alembic_version").fetchall() == [("060",)]
+    assert main(["drift", "--database-url", url]) == 0
+    assert disable.disable(stage.settings).lane == "already at runtime@base"

@@ -9,11 +9,14 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from iu_gates import rebase
 from iu_gates.config import Settings, build
 from iu_gates.embedded import Server, find_installs
+from iu_gates.embedded.server import SOCKET_PORT
 from iu_gates.errors import RefusedError
+from tests.support.cli import end, poll, start_command
 from tests.support.databases import SETTINGS
 from tests.support.engine import Engine, wait_until, write, write_bulk
 from tests.support.moving import (
@@ -95,6 +98,54 @@ def test_promoted_standby_goes_on_by_itself(
                 work(conn, 3)
                 assert_each_once_and_in_order(conn)
                 assert len(list_outbox(conn)) == 1 + 10 + 10 + 2 + 1
+
+
+@pytest.mark.long
+def test_worker_goes_on_by_itself_after_a_failover(
+    live: Engine, own_server: Server, tmp_path: Path, key: Path
+) -> None:
+    """
+    P2, P3, P8: one process, whose URL names both servers, delivers what the promoted one has.
+
+    The primary dies in the middle of a burst; while there is none, the worker waits.
+    """
+    name = live.database.name
+    with (
+        restored(name, live.database.server, own_server, name) as home,
+        make_standby(own_server, tmp_path / "standby") as standby,
+    ):
+        take(home, key)
+        url = make_conninfo(
+            host=f"{own_server.socket_dir},{standby.socket_dir}",
+            port=f"{SOCKET_PORT},{SOCKET_PORT}",
+            dbname=name,
+            user="postgres",
+            target_session_attrs="read-write",
+        )
+        log, told = tmp_path / "log", {"IU_GATES_SITE_KEY": SITE_KEY}
+        words = ("worker", "run", "--json", "--limit", "5")
+        with psycopg.connect(home, autocommit=True) as conn:
+            for unit in ("burst", "other"):
+                write_bulk(conn, unit, 2, 2000)
+        with log.open("w") as file:
+            process = start_command(
+                tmp_path, *words, stdout=file, IU_GATES_DATABASE_URL=url, **told
+            )
+        try:
+            with psycopg.connect(standby.conninfo(name), autocommit=True) as conn:
+                poll(lambda: len(list_outbox(conn)) > 20, "the standby sees deliveries")
+                own_server.kill()
+                poll(lambda: "waits for the server" in log.read_text(), "the worker waits")
+                before = len(list_outbox(conn))
+                conn.execute("select pg_promote()")
+                write(conn, "after", 2, 3)
+                captured = conn.execute("select count(*) from iu_core.iu_event").fetchone()
+                poll(lambda: (len(list_outbox(conn)),) == captured, "all is delivered")
+                assert_each_once_and_in_order(conn)
+                assert before < 4000, "it died in the middle"
+            assert process.poll() is None
+        finally:
+            end(process)
 
 
 @pytest.mark.long

@@ -200,6 +200,26 @@ def test_login_that_owns_all_walks_without_roles(make_site: MakeSite) -> None:
     assert site.list_drift() == []
 
 
+def test_login_of_a_second_database_walks_where_the_groups_stand(make_site: MakeSite) -> None:
+    """
+    A first database made the groups, and this login is in none: it owns our objects, and walks.
+    """
+    site = make_site("createrole")
+    site.dba.execute("create database first")
+    with psycopg.connect(site.server.conninfo("first")) as conn:
+        conn.execute(HOST)
+    walk_to(site.server.conninfo("first"), TARGETS[0])
+
+    walk_to(site.conninfo, *TARGETS)
+
+    assert site.list_owners() == {"app"}
+    assert site.list_rights()[0].name == "login"
+    right = "select has_schema_privilege('app', 'iu_gates', 'create')"
+    assert site.superuser.execute(right).fetchone() == (True,)
+    walk_down(site.conninfo, "base")
+    assert site.list_drift() == []
+
+
 def test_bootstrap_by_a_dba_takes_over(make_site: MakeSite) -> None:
     """
     A superuser that walks on a login's installation makes the roles, and hands over.

@@ -90,7 +90,7 @@ def count(stage: Stage, name: str) -> dict[str, int]:
 
 
 def approve_and_go_live(stage: Stage, name: str) -> None:
-    """Take a further route live as its owner can, by hand: `advance` takes one route only."""
+    """Take a further route live as its owner can, by hand, past its gates."""
     stage.conn.execute(
         "insert into iu_gates.approval"
         " (route_name, definition_hash, digest, logins, granted_at, expires_at)"
@@ -415,10 +415,10 @@ def test_live_comes_back_by_the_gates_only(
     stage.conn.execute("select iu_gates.fn_stop('second', 'trip', 'too much')")
     assert (look(stage, "second").state, look(stage, "second").why) == ("tripped", "too much")
     assert look(stage, ROUTE).state == "live"
-    for name in ("second", ROUTE):
+    for name, walk in (("second", " --route second"), (ROUTE, "")):
         disable.disable(stage.settings, route=name)
         code, said = run(stage, capsys, "enable", name)
-        assert (code, said["error"], said["next"]) == (4, "IUG-120", "iu-gates advance")
+        assert (code, said["error"], said["next"]) == (4, "IUG-120", f"iu-gates advance{walk}")
     assert stage.fetch("select dry_run from iu_core.iu_outbound_route") == [(True,)] * 2
     assert stage.gate_is_in_force("canary") is False
 

@@ -131,6 +131,27 @@ def test_change_of_a_file_is_never_hidden(
     assert list(cached) == ([] if "env" in name or "beside" in name else ["a"])
 
 
+def test_names_in_a_folder_that_was_listed_count(
+    attempt: Callable[[], Run], project: Project
+) -> None:
+    """
+    A revision that goes through a folder depends on what is in it; an import goes through many.
+    """
+    (version,) = project.folder.rglob("b.py")
+    lists = "import pathlib, helper, os; assert list(pathlib.Path('sql').glob('*'))"
+    version.write_text(version.read_text().replace("import helper, os", lists))
+    _age(version)
+    attempt()
+    assert list(attempt().cached) == ALL
+
+    (project.folder / "beside.txt").write_text("a new name where modules are looked for")
+    (project.folder / "sql" / "__pycache__").mkdir()
+    assert list(attempt().cached) == ALL
+
+    (project.folder / "sql" / "c.sql").write_text("select 1")
+    assert list(attempt().cached) == ["a"]
+
+
 GROUND = {"tool": 1, "server": 1}
 REVISION = Revision("r", (), (), (), "", Path("r.py"))
 BEFORE, AFTER = Picture(Snapshot({}), {}), Picture(Snapshot({("table", "t"): {}}), {})
@@ -205,6 +226,7 @@ def test_what_is_broken_or_cannot_be_written_counts_as_missing(tmp_path: Path) -
         (Result(REVISION, "downgrade fails", failure=Failure("Died", "")), ()),
         (SEEN, ("X",)),
         (SEEN, ("F {new}",)),
+        (SEEN, ("D other-names {new}",)),
     ],
 )
 def test_what_may_come_out_otherwise_is_not_kept(

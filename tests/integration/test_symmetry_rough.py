@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -13,8 +15,10 @@ import pytest
 
 from iu_gates.embedded import Server
 from iu_gates.errors import UsageError
+from iu_gates.symmetry import child
 from iu_gates.symmetry.check import find_config
 from iu_gates.symmetry.copies import PREFIX, making
+from iu_gates.symmetry.hiding import hide
 from iu_gates.symmetry.project import Project
 from iu_gates.symmetry.trial import Plan, Run, run
 from tests.support.databases import Servers
@@ -193,6 +197,62 @@ def test_connection_elsewhere_is_led_to_us(attempt: Try) -> None:
     assert outcomes(seen) == {"a": "symmetric", "b": "symmetric"}
 
 
+def test_pool_of_asyncpg_is_led_too() -> None:
+    """
+    A pool of asyncpg asks its own module to connect, not the package.
+    """
+    asked: list[dict[str, Any]] = []
+
+    def connect(**params: Any) -> None:
+        asked.append(params)
+
+    module = SimpleNamespace(connect=connect)
+    driver = SimpleNamespace(__name__="asyncpg", connect=connect, connection=module)
+    target = child.Target()
+    target.address = {"host": "here", "port": "1", "dbname": "trial"}
+
+    child.lead_driver(driver, target)
+    driver.connect("postgresql://production.invalid/precious")
+    module.connect("postgresql://production.invalid/precious", timeout=5)
+
+    ours = {"host": "here", "port": 1, "database": "trial"}
+    assert asked == [ours, {**ours, "timeout": 5}]
+
+
+MULTIDB_ENV = """
+from alembic import context
+from sqlalchemy import create_engine
+engines = [create_engine(f"postgresql+psycopg://localhost/{name}") for name in ("one", "two")]
+connections = [engine.connect() for engine in engines]
+transactions = [connection.begin() for connection in connections]
+for name, connection in zip(("one", "two"), connections):
+    context.configure(connection=connection, upgrade_token=f"{name}_upgrades")
+    context.run_migrations()
+for transaction in transactions:
+    transaction.commit()
+"""
+
+
+@pytest.mark.parametrize(
+    "env",
+    [MULTIDB_ENV, MULTIDB_ENV.replace("/{name}", "/one"), MULTIDB_ENV.replace("{name}_", "")],
+    ids=["both", "token", "address"],
+)
+def test_env_for_several_databases_is_told_at_once(attempt: Try, folder: Path, env: str) -> None:
+    """
+    What `alembic init -t multidb` writes would meet itself in one database, and wait for ever.
+    """
+    with pytest.raises(UsageError, match="for several databases") as caught:
+        attempt(TABLE, env=env, step_seconds=20)
+    assert caught.value.next_command is not None
+    assert "-x db=" in caught.value.next_command
+
+    shutil.rmtree(folder / "migrations")
+    env = env.replace('("one", "two")', 'context.get_x_argument(as_dictionary=True)["db"].split()')
+    seen = attempt(*chain(TABLE, LEFT), env=env, x_arguments=("db=two",))
+    assert outcomes(seen) == WANTED
+
+
 def test_another_kind_of_database_is_refused(attempt: Try, folder: Path) -> None:
     """
     An env.py that goes to SQLite by default is told so, and writes nothing there.
@@ -312,12 +372,19 @@ def test_nothing_secret_is_told(
     What a step prints or raises is shown without the secrets that its process knows.
     """
     monkeypatch.setenv("SOME_API_TOKEN", SECRET)
+    named = {"DB_PASS": "of-db-pass", "DB_PWD": "of-db-pwd", "KEY_PASSPHRASE": "of-phrase"}
+    named["ERRORS_DSN"] = "of-the-dsn"
+    shown = {"STEPS_PASSED": "of-steps", "COMPASS": "of-needle", "PWD": "of-the-folder"}
+    for name, value in {**named, **shown}.items():
+        monkeypatch.setenv(name, value)
     (folder / ".env").write_text("export MAIL_PASSWORD='of the dot env'\n", "utf-8")
     tell = f"""
         print("the token is", os.environ["SOME_API_TOKEN"])
         print("to postgresql://me:p%40ss-of-a-url@db.example/app")
         print("with password=plainly-given and more, aws_secret_access_key: 'quoted'")
         print("x" * 5000, "{SECRET}")
+        print("{" ".join([*named.values(), *shown.values()])}")
+        print("pwd=abcdefgh1 pass=abcdefgh2 passphrase='abcdefgh3' db_pass: abcdefgh4")
         raise RuntimeError("no login with " + os.environ["SOME_API_TOKEN"] + ", of the dot env")
     """
     seen = attempt(*chain(TABLE, Rev("b", "pass", tell, python=True)))
@@ -325,5 +392,10 @@ def test_nothing_secret_is_told(
     told = f"{failure}\n{failure.message}\n{failure.output}"
     for secret in (SECRET, "p%40ss-of-a-url", "plainly-given", "'quoted'", "of the dot env"):
         assert secret not in told
+    for secret in (*named.values(), "abcdefgh"):
+        assert secret not in told
+    assert all(word in told for word in shown.values())
+    harmless = "passed=9 compass=north bypass=no"
+    assert hide(harmless, ()) == harmless
     assert "no login with ***" in told
     assert os.environ["SOME_API_TOKEN"] == SECRET

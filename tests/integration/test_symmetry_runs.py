@@ -180,21 +180,48 @@ def test_leftovers_are_those_of_runs_that_are_over(server: Server) -> None:
     """
     living, dead = Copies(server.conninfo()), Copies(server.conninfo())
     kept, left = living.make(), dead.make()
+    told = dead.make(left)
     assert dead._keeper is not None
     dead._keeper.close()
     foreign = f"{PREFIX}0123456789ab_1"
     with psycopg.connect(server.conninfo(), autocommit=True) as conn:
         conn.execute(f"create database {foreign}")
         conn.execute(f"comment on database {foreign} is 'precious'")
+        conn.execute(f"alter database {foreign} set application_name to 'theirs'")
+        conn.execute(f"comment on database {name_of(told)} is 'by a revision'")
         conn.execute(f"create database {PREFIX}notes")
         try:
             with psycopg.connect(left):
-                assert Copies(server.conninfo()).drop_leftovers() == [name_of(left)]
+                assert Copies(server.conninfo()).drop_leftovers() == [name_of(left), name_of(told)]
             assert list_databases(server) == sorted([foreign, f"{PREFIX}notes", name_of(kept)])
         finally:
             conn.execute(f"drop database {foreign}")
             conn.execute(f"drop database {PREFIX}notes")
             living.drop_all()
+
+
+def test_what_marks_a_copy_is_none_of_its_catalog(attempt: Try) -> None:
+    """
+    A revision may comment on its database, and name its sessions, and take both back.
+    """
+    says = "do $$ begin execute format('{}', current_database()); end $$"
+    seen = attempt(
+        *chain(
+            Rev(
+                "comment",
+                says.format("comment on database %I is ''hey''"),
+                says.format("comment on database %I is null"),
+            ),
+            Rev(
+                "name",
+                says.format("alter database %I set application_name = ''theirs''"),
+                says.format("alter database %I reset application_name"),
+            ),
+            Rev("left", says.format("comment on database %I is ''ho''"), ""),
+        )
+    )
+    assert outcomes(seen) == {"comment": "symmetric", "name": "symmetric", "left": "asymmetric"}
+    assert [(d.before, d.after) for d in seen.results[2].differences] == [("hey", "ho")]
 
 
 def test_login_without_superuser_needs_createdb_alone(attempt: Try, server: Server) -> None:

@@ -48,6 +48,16 @@ def test_once_drains_to_idle(make_stage: MakeStage) -> None:
     assert is_drained(stage)
 
 
+def test_schema_of_any_name_is_worked(make_stage: MakeStage) -> None:
+    """
+    A name with quotes and a percent sign: the worker is seen, and does not sleep as if uninstalled.
+    """
+    stage = make_stage(None, schema="""it's "10%" core""")
+    stage.walk("substrate")
+    worker.run(stage.settings, once=True)
+    assert [w.invocation for w in stage.status().workers] == ["manual"]
+
+
 def test_once_goes_on_after_a_lost_race(make_stage: MakeStage) -> None:
     """
     T18: 55P03 is no end of the work: `once` tries again until the lock is free.

@@ -306,6 +306,24 @@ def test_capture_is_counted_from_its_first_transaction(
     )
 
 
+def test_capture_that_has_captured_nothing_is_counted_from_now(
+    host_database: Database, settings: Settings, conn: psycopg.Connection
+) -> None:
+    """
+    The usual case: no change was made yet, so none is missed, and all rows are older.
+    """
+    write(conn, 1, 2)
+    make_by_hand(host_database.conninfo)
+    conn.execute("delete from iu_gates.capture_span")
+
+    done = adopt(settings)
+
+    assert done.capture == "not known when it began, and nothing was captured: counted from now"
+    write(conn, 3)
+    (report,) = audit.audit(settings, ROUTE)
+    assert [report.counts[k] for k in ("captured", "baseline", "missed")] == [1, 1, 0]
+
+
 def test_advance_and_plain_alembic_name_adopt(
     host_database: Database, settings: Settings, conn: psycopg.Connection
 ) -> None:

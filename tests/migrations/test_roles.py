@@ -52,9 +52,9 @@ READERS = {
     "fn_drift", "fn_not_in_force", "fn_votes", "fn_route_definition_hash", "fn_fingerprint",
     "fn_ledger_verify", "fn_ledger_hash", "fn_batches_in_hand", "fn_history", "fn_kept_catalog",
     "fn_role_grants", "fn_iu_route_mode", "fn_iu_route_takes", "fn_iu_cursor_current",
-    "fn_iu_cursor_has_passed", "fn_iu_cursor_pending",
+    "fn_iu_cursor_has_passed", "fn_iu_cursor_pending", "fn_with_needs", "fn_false_stamp",
 }  # fmt: skip
-STOPPERS = {"fn_stop", "fn_take_barrier", "fn_fold_stops"}
+STOPPERS = {"fn_stop", "fn_disable", "fn_take_barrier", "fn_fold_stops"}
 MAY = {
     "iu_gates_worker": {
         "fn_iu_route_worker_run",
@@ -73,6 +73,7 @@ DEFINERS = {
     "fn_batches_in_hand(integer)",
     "fn_capture_always()",
     "fn_capture_baseline()",
+    "fn_disable(text,text)",
     "fn_fold_stops()",
     "fn_is_stopped(text)",
     "fn_iu_bell_arm(bigint)",
@@ -84,7 +85,6 @@ DEFINERS = {
     "fn_iu_route_worker_run(text,integer,text)",
     "fn_iu_worker_beat(text,text,text,integer,text,text)",
     "fn_ledger_append(text,text,jsonb)",
-    "fn_stop(text,text,text)",
     "fn_stops_in_force()",
     "fn_take_barrier(integer,integer)",
     "fn_vote(text,text,text)",
@@ -248,6 +248,8 @@ def test_approver_votes_and_nothing_else(live: Engine, login_as: psycopg.Connect
         "insert into iu_gates.ledger select * from iu_gates.ledger",
         "delete from iu_gates.stop",
         "select iu_gates.fn_lift_stops(null)",
+        "select iu_gates.fn_stop('iu.version_applied.workflow', 'trip', 'forged')",
+        "select iu_gates.fn_stop(null, 'drill', 'forged')",
         "select * from iu_core.fn_iu_route_worker_run('r', 1, 'k')",
     ):
         with pytest.raises(errors.InsufficientPrivilege):

@@ -21,6 +21,7 @@ SETTINGS: dict[str, str | int] = {
     "full_page_writes": "off",
     "max_connections": 200,
     "max_prepared_transactions": 20,
+    "track_commit_timestamp": "on",
     "max_wal_size": "256MB",
     "max_replication_slots": 10,
     "shared_buffers": "64MB",

@@ -96,7 +96,7 @@ def votes(stub: Stub) -> list[tuple[Any, ...]]:
     cast: list[tuple[Any, ...]] = []
     stub(
         "approvals",
-        fetch_pending=lambda _settings, _digest: PENDING,
+        fetch_pending=lambda _settings, _digest, _route: PENDING,
         vote=lambda _settings, *vote: cast.append(vote),
     )
     return cast
@@ -174,7 +174,7 @@ def test_plan_as_page_sql_and_json(stub: Stub, capsys: Output) -> None:
     `--sql` shows the SQL and only that; JSON has it in any case.
     """
     step = PlannedStep("008", "substrate", "tables", "select 1;", needs_backup=True)
-    stub("plan", make_plan=lambda _settings: Plan("substrate", (step,), (), None))
+    stub("plan", make_plan=lambda _settings, _route: Plan("substrate", (step,), (), None))
     assert main(["plan"]) == 0
     assert "(backup first)" in capsys.readouterr().out
     assert main(["plan", "--sql"]) == 0
@@ -279,7 +279,7 @@ def test_nothing_waits_for_approval(stub: Stub, capsys: Output) -> None:
     """
     Nothing to do is 0 and says so; but a digest that was named must be there.
     """
-    stub("approvals", fetch_pending=lambda _settings, _digest: None)
+    stub("approvals", fetch_pending=lambda _settings, _digest, _route: None)
     assert main(["approve", "--yes"]) == 0
     assert "nothing to do" in capsys.readouterr().out
     assert main(["approve", "--yes", "--digest", DIGEST]) == 4

@@ -349,6 +349,9 @@ def test_rollback_with_nothing_to_do_says_so() -> None:
     """
     page = str(render.rollback(RollbackResult("009", (), {}, None)))
     assert page.startswith('at "009" already: nothing to do\n')
+    page = str(render.rollback(RollbackResult("100", (), {}, None, ("second",))))
+    assert page.startswith('✓ rolled back to "100"\n')
+    assert "  dry now   second\n" in page
 
 
 def test_disable_says_off_and_drained() -> None:
@@ -361,6 +364,8 @@ def test_disable_says_off_and_drained() -> None:
     page = str(render.disable(DisableResult("r", 7, True, (), (), "dry already")))
     assert page.startswith("✓ r: off and drained")
     assert "iu-gates route enable r" in page
+    page = str(render.disable(DisableResult("r", 7, True, (), (), "dry now")))
+    assert "iu-gates advance --route r --to live" in page
 
 
 def test_batch_names_rare_counts_only_if_there_are_any() -> None:

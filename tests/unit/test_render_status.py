@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from iu_gates import render
-from iu_gates.model import GATES, GateState, RouteState, Status, Stop, WorkerState
+from iu_gates.model import GATES, ROUTE_GATES, GateState, RouteState, Status, Stop, WorkerState
 
 AT = datetime(2026, 11, 23, 2, 2, tzinfo=UTC)
 COUNTS = {"captured": 11253, "dry_run": 3214, "held": 0, "sent": 8039, "duplicate": 0, "dead": 0}
@@ -211,3 +211,18 @@ def test_no_route_is_said() -> None:
     Before 060 there is no route.
     """
     assert "no route yet" in str(render.status(replace(STATUS, routes=(), worker_gate=None)))
+
+
+def test_further_route_says_how_far_it_is() -> None:
+    """
+    Its own gates are counted, and the command that goes on is named; of one at live nothing is.
+    """
+    own = tuple(GateState(g, "pass", in_force=n < 2) for n, g in enumerate(ROUTE_GATES))
+    second = replace(ROUTE, name="second", gates=own, next_gate="approval")
+    page = str(render.status(replace(STATUS, routes=(ROUTE, second)), width=120))
+    assert (
+        "2 of 5 gates of its own in force, next is approval: iu-gates advance --route second"
+        in page
+    )
+    page = str(render.status(replace(STATUS, routes=(ROUTE, replace(second, next_gate=None)))))
+    assert "gates of its own" not in page

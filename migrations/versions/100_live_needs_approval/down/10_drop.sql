@@ -29,5 +29,6 @@ drop column approval_expires_at,
 drop column live_since;
 
 select iu_gates.fn_void(
-    array['check_relaxed', 'disable_proven', 'rehearsal', 'approval', 'canary', 'live'],
+    array['check_relaxed', 'disable_proven', 'rehearsal', 'approval', 'canary', 'live',
+          '*/seam', '*/approval', '*/canary', '*/live'],
     'substrate/100 was taken back');

@@ -1,0 +1,1 @@
+select :"iu_schema".fn_iu_route_quota(%(route)s, null)
