@@ -111,8 +111,8 @@ def test_plan_writes_nothing(make_stage: MakeStage, state: State | None) -> None
     for _ in range(10):
         plan.make_plan(stage.settings)
 
-    # Autovacuum may draw one in between; ten plans that wrote would draw ten.
-    assert int(stage.fetch_value(LAST_XID)) - before < 5
+    # Autovacuum may draw a few in between; ten plans that wrote would draw ten.
+    assert int(stage.fetch_value(LAST_XID)) - before < 10
     if state:
         assert ledger.fetch_head(stage.settings) == entries
     assert not (Path(stage.values["backup_dir"])).exists()
