@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from iu_gates.errors import SAME, UsageError
-from iu_gates.model import Waiver
+from iu_gates.model import GATES, ROUTE_GATES, Waiver
 
 ROUTE: Final = "iu.version_applied.workflow"
 EMBEDDED: Final = "embedded"
@@ -117,14 +117,26 @@ class Settings:
         return next((w for w in self.waivers if w.gate == gate and w.until > now), None)
 
 
-def name_advance(route: str = ROUTE) -> str:
-    """Return the command that walks the gates of a route."""
-    return "iu-gates advance" if route == ROUTE else f"iu-gates advance --route {route}"
+def name_advance(route: str | None = None) -> str:
+    """Return the command that walks the gates of a route; None is the first."""
+    return f"iu-gates advance --route {route}" if route not in {None, ROUTE} else "iu-gates advance"
 
 
-def name_further(route: str) -> str | None:
+def name_further(route: str | None) -> str | None:
     """Return the name of a further route, as the scope of its gates; None for the first."""
     return None if route == ROUTE else route
+
+
+def require_gate(gate: str | None, further: str | None) -> None:
+    """Raise `UsageError` unless it is a gate: of a further route, or of the first (None)."""
+    known = ROUTE_GATES if further else GATES
+    if gate is not None and gate not in known:
+        raise UsageError(
+            f'"{gate}" is no gate' + (f' of "{further}"' if further else ""),
+            ident="IUG-018",
+            wanted=f"one of {', '.join(known)}",
+            next_command="iu-gates advance --help",
+        )
 
 
 def default_config_dir() -> Path:

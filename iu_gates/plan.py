@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+import psycopg
+
 from iu_gates import advance, db, digest, gates, lanes, locks, proof, routes, standing
 from iu_gates.config import Settings, name_further
 from iu_gates.db import Conn
@@ -44,8 +46,8 @@ def make_plan(settings: Settings, route: str | None = None) -> Plan:
     """
     with db.connect(settings, "plan") as conn, conn.transaction():
         conn.execute("set transaction isolation level repeatable read, read only")
-        if route is not None and name_further(route):
-            return _plan_further(conn, settings, route)
+        if further := name_further(route):
+            return _plan_further(conn, settings, further)
         nxt = advance.next_gate(conn)
         installed = db.is_installed(conn)
         applied = lanes.list_applied(conn)
@@ -69,7 +71,7 @@ def _plan_further(conn: Conn, settings: Settings, route: str) -> Plan:
             gate,
             gate,
             SWITCHES[gate],
-            _render_switch(gate, route, settings),
+            _render_switch(conn, settings, gate, route),
             needs_backup=False,
             holds_batches=gate == "canary",
             blockers=tuple(map(str, locks.list_blockers(conn, [], batches=gate == "canary"))),
@@ -83,11 +85,12 @@ def _plan_further(conn: Conn, settings: Settings, route: str) -> Plan:
     return Plan(next(iter(gates_ahead), None), steps, waits, about, (NOT_NEEDED,), route)
 
 
-def _render_switch(gate: str, route: str, settings: Settings) -> str:
+def _render_switch(conn: Conn, settings: Settings, gate: str, route: str) -> str:
     """Return the statements of a switch as they would run, in one transaction."""
-    text = db.load(f"route_{gate}", settings.schema).as_string()
-    guard = f"select iu_gates.fn_guard_route('{route}', '{gate}');\n\n"
-    return guard + text.replace("%(route)s", f"'{route}'").replace("%%", "%").rstrip() + ";"
+    cursor = psycopg.ClientCursor(conn)
+    guard = cursor.mogrify("select iu_gates.fn_guard_route(%s, %s)", (route, gate))
+    switch = cursor.mogrify(db.load(f"route_{gate}", settings.schema), {"route": route})
+    return f"{guard};\n\n{switch.rstrip()};"
 
 
 def _names_ahead(conn: Conn, settings: Settings) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from iu_gates import db, growth, lanes, ledger, site, standing, stops
 from iu_gates import drift as drifted
-from iu_gates.config import ROUTE, Settings
+from iu_gates.config import ROUTE, Settings, name_advance
 from iu_gates.db import Conn
 from iu_gates.model import GATES, GateState, RouteState, Status, Stop, WorkerState
 
@@ -67,9 +67,9 @@ def _read(conn: Conn, settings: Settings, database: str, version: str) -> Status
 def _way_back(routes: tuple[RouteState, ...], held: tuple[Stop, ...]) -> str:
     """Return what lifts the first stop of a further route; the first route is live."""
     stopped = next((s.route for s in held), None)
-    was_live = any(r.name == stopped and r.live_from for r in routes)
-    way = "advance --route" if was_live else "route enable"
-    return f"iu-gates {way} {stopped}" if stopped else ""
+    if any(r.name == stopped and r.live_from for r in routes):
+        return name_advance(stopped)
+    return f"iu-gates route enable {stopped}" if stopped else ""
 
 
 def _list_blocks(

@@ -14,18 +14,17 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
-from iu_gates import db, drift, refusals, routes, site
+from iu_gates import config, db, drift, refusals, routes, site
 from iu_gates.advance.deeds import Deeds, Notify
 from iu_gates.advance.further import FurtherDeeds, FurtherWalk, list_lacking
 from iu_gates.advance.judging import is_writable, judge, refusal
 from iu_gates.advance.walk import Walk, next_gate
 from iu_gates.backups import Bar
-from iu_gates.config import Settings, name_further
+from iu_gates.config import Settings
 from iu_gates.db import Conn
-from iu_gates.errors import UsageError
-from iu_gates.model import GATES, ROUTE_GATES, AdvanceResult
+from iu_gates.model import AdvanceResult
 
-__all__ = ["advance", "list_lacking", "next_gate", "refusal", "require_gate"]
+__all__ = ["advance", "list_lacking", "next_gate", "refusal"]
 
 
 def advance(
@@ -52,8 +51,8 @@ def advance(
         UsageError: `to` is no gate, or there is no such route.
         LockHeldError: Another walk is at work, or a step could not have its locks.
     """
-    further = name_further(route) if route else None
-    require_gate(to, further)
+    further = config.name_further(route)
+    config.require_gate(to, further)
     with (
         refusals.recorded(settings, "advance", to=to, **({"route": further} if further else {})),
         db.connect(settings, "advance", as_owner=True) as conn,
@@ -69,18 +68,6 @@ def advance(
                 deeds = FurtherDeeds(conn, settings, notify, bar, further)
                 return FurtherWalk(conn, settings, deeds).go(to)
             return Walk(conn, settings, Deeds(conn, settings, notify, bar)).go(to)
-
-
-def require_gate(gate: str | None, further: str | None) -> None:
-    """Raise `UsageError` unless it is a gate: of a further route, or of the first (None)."""
-    known = ROUTE_GATES if further else GATES
-    if gate is not None and gate not in known:
-        raise UsageError(
-            f'"{gate}" is no gate' + (f' of "{further}"' if further else ""),
-            ident="IUG-018",
-            wanted=f"one of {', '.join(known)}",
-            next_command=f"iu-gates plan --route {further}" if further else "iu-gates plan",
-        )
 
 
 def _require_writable(conn: Conn, settings: Settings) -> None:

@@ -28,8 +28,7 @@ NEXT: Final = "iu-gates advance"
 
 def list_lacking(conn: Conn) -> tuple[str, ...]:
     """Return what is lacking of the ground that every further route stands on, in words."""
-    drift = drifted.list_names(conn)
-    shared: tuple[GateState, ...] = standing.list_shared(standing.list_gates(conn, drift))
+    shared: tuple[GateState, ...] = standing.list_shared(standing.list_gates(conn))
     held = [
         f"everything is stopped by {stop.kind}: {stop.reason}"
         for stop in stops.list_stops(conn)
@@ -46,14 +45,13 @@ def require_shared(conn: Conn, route: str) -> None:
         GateError: It does not; what is lacking is named.
     """
     if lacking := list_lacking(conn):
-        drift = drifted.list_names(conn)
         raise GateError(
             f'the gates of "{route}" stand on others that are not in force: {lacking[0]}',
             ident="IUG-126",
             found="; ".join(lacking),
             wanted=f"each gate up to and with {standing.LAST_SHARED} in force, nothing stopped",
             means="nothing was changed",
-            next_command=drifted.name_remedy(conn) if drift else NEXT,
+            next_command=drifted.name_remedy(conn) if drifted.list_names(conn) else NEXT,
             more="docs/routes.md",
         )
 
@@ -101,7 +99,7 @@ class FurtherDeeds(Deeds):
     def _try_switch(self, gate: str) -> None:
         seen = "{" + ",".join(map(str, self.stops_seen)) + "}"
         options = {
-            **locks.TIMEOUTS,
+            **locks.timeouts(self.settings),
             "iu_gates.barrier_wait": f"{locks.BARRIER_TRY_MS}ms",
             "iu_gates.stops_seen": seen,
         }

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from iu_gates import db, gates
-from iu_gates.config import ROUTE, WAIVABLE, Settings, name_advance, name_further
+from iu_gates.config import WAIVABLE, Settings, name_advance, name_further
 from iu_gates.db import Conn
 from iu_gates.errors import GateError
 from iu_gates.model import Finding, Verdict
@@ -21,7 +21,7 @@ def refusal(verdict: Verdict, did: list[str]) -> GateError:
         found=worst.found,
         wanted=worst.wanted,
         means="it waits for this" if worst.waits else "nothing was changed past this gate",
-        next_command=worst.remedy or name_advance(verdict.route or ROUTE),
+        next_command=worst.remedy or name_advance(verdict.route),
         more=f"docs/gates/{verdict.gate}.md",
         facts={"verdict": verdict.as_dict(), "did": did},
     )

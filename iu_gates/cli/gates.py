@@ -9,9 +9,7 @@ import typer
 
 from iu_gates import render
 from iu_gates.cli.call import Call, common, conclude
-from iu_gates.config import ROUTE
-from iu_gates.errors import UsageError
-from iu_gates.model import GATES, ROUTE_GATES
+from iu_gates.config import name_further, require_gate
 
 Route = Annotated[
     str | None,
@@ -70,14 +68,7 @@ def advance(
     Where it must wait (for events, a worker, another login's approval) or a gate is not
     satisfied, the exit code is 3 and the next command is named. Started again, it goes on.
     """
-    known = ROUTE_GATES if route not in {None, ROUTE} else GATES
-    if to is not None and to not in known:
-        raise UsageError(
-            f'"{to}" is no gate',
-            ident="IUG-018",
-            wanted=f"one of {', '.join(known)}",
-            next_command="iu-gates advance --help",
-        )
+    require_gate(to, name_further(route))
     settings = call.database_settings()
     from iu_gates.advance import advance as walk
 

@@ -108,8 +108,6 @@ def _judge_again(facts: CanaryFacts) -> Finding:
         facts.is_noop_again,
         found,
         wanted,
-        WORKER
-        if facts.sent == 0
-        else name_advance(facts.further.route if facts.further else ROUTE),
+        name_advance(facts.further.route if facts.further else None) if facts.sent else WORKER,
         waits=facts.sent == 0,
     )

@@ -97,7 +97,7 @@ def _judge_evidence(facts: DryRunFacts, settings: Settings) -> list[Finding]:
             facts.span_seconds >= span,
             f"{facts.span_seconds:.0f} s",
             f"{span:.0f} s",
-            name_advance(facts.further.route if facts.further else ROUTE),
+            name_advance(facts.further.route if facts.further else None),
             waits=True,
         ),
         # A busy host is never quite caught up with: what came this moment is not counted.

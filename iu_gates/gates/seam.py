@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from iu_gates import lanes
-from iu_gates.config import ROUTE, Settings, name_advance
+from iu_gates.config import ROUTE, Settings, name_advance, name_further
 from iu_gates.db import Conn
 from iu_gates.evidence import Evidence, fetch
 from iu_gates.model import Finding, Verdict, verdict
@@ -29,18 +29,15 @@ class SeamFacts:
 
 def collect(conn: Conn, settings: Settings, route: str = ROUTE) -> SeamFacts:  # noqa: ARG001
     """Read the lanes' place and the ledger."""
-    applied = lanes.list_applied(conn)
-    if route == ROUTE:
-        return SeamFacts(applied, fetch(conn, "proof", "090"))
-    return SeamFacts(applied, fetch(conn, "proof", "100", route), route)
+    further = name_further(route)
+    proof = fetch(conn, "proof", "100" if further else "090", route)
+    return SeamFacts(lanes.list_applied(conn), proof, further)
 
 
 def judge(facts: SeamFacts, settings: Settings) -> Verdict:  # noqa: ARG001
     """Pass if the seam is built and the proof went through it."""
     built = "090" in facts.applied
-    mend = "iu-gates prove && iu-gates advance"
-    if facts.further:
-        mend = name_advance(facts.further)
+    mend = name_advance(facts.further) if facts.further else "iu-gates prove && iu-gates advance"
     return verdict(
         NAME,
         [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from iu_gates.config import name_advance
 from iu_gates.model import HistorySize, RouteState, Status, Stop, WorkerState
 from iu_gates.render import words
 from iu_gates.render.page import LABEL, NOT_YET, WIDTH, Page, Span, Style, clip
@@ -106,7 +107,7 @@ def _own_gates(page: Page, route: RouteState) -> None:
     """Add how far a further route is; it may stay dry for good, so this is no call to act."""
     in_force = sum(state.in_force for state in route.gates)
     text = f"{in_force} of {len(route.gates)} gates of its own in force, next is {route.next_gate}"
-    page.field("", f"{text}: iu-gates advance --route {route.name}", "dim")
+    page.field("", f"{text}: {name_advance(route.name)}", "dim")
 
 
 def _since(route: RouteState) -> str:

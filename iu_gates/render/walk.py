@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from iu_gates.config import ROUTE
+from iu_gates.config import name_advance, name_further
 from iu_gates.model import (
     AdvanceResult,
     DisableResult,
@@ -63,9 +63,8 @@ def plan(ahead: Plan, width: int = WIDTH) -> Page:
     page.fields("backup", ahead.backup)
     page.fields("waits for", ahead.waits_for, "warn")
     page.field("digest", ahead.digest or "none yet: nothing has been asked to be approved")
-    scope = f" --route {ahead.route}" if ahead.route else ""
-    page.command("SQL", f"iu-gates plan{scope} --sql")
-    page.command("next", f"iu-gates advance{scope}")
+    page.command("SQL", f"iu-gates plan{f' --route {ahead.route}' if ahead.route else ''} --sql")
+    page.command("next", name_advance(ahead.route))
     return page
 
 
@@ -123,11 +122,10 @@ def disable(result: DisableResult, width: int = WIDTH) -> Page:
     page.fields("in hand", result.in_hand, "bad")
     page.fields("ended", result.terminated)
     page.field("lane", result.lane)
-    scope = result.route not in {None, ROUTE} and f" --route {result.route}"
-    if scope and result.lane != "dry now":
-        page.command("back on", f"iu-gates route enable {result.route}")
-    else:
-        page.command("back on", f"iu-gates advance{scope or ''} --to live")
+    again = f"{name_advance(result.route)} --to live"
+    if name_further(result.route) and result.lane != "dry now":
+        again = f"iu-gates route enable {result.route}"
+    page.command("back on", again)
     return page
 
 

@@ -133,21 +133,30 @@ $$;
 comment on function iu_gates.fn_guard_findings(text) is 'Why a revision may not be applied now; empty if it may';
 revoke execute on function iu_gates.fn_guard_findings(text) from public;
 
-create or replace function iu_gates.fn_guard(p_revision text) returns void
+create or replace function iu_gates.fn_require_none(p_refusal text, p_findings text[], p_hint text) returns void
 language plpgsql
 set search_path from current
 as $$
-declare
-    v_findings text[] := iu_gates.fn_guard_findings(p_revision);
 begin
-    if cardinality(v_findings) > 0 then
-        raise exception 'revision % is refused by the guard: %', p_revision, v_findings[1]
-            using errcode = 'IUG20',
-                  detail = array_to_string(v_findings, E'\n'),
-                  hint = 'iu-gates advance';
+    if cardinality(p_findings) > 0 then
+        raise exception '%: %', p_refusal, p_findings[1]
+            using errcode = 'IUG20', detail = array_to_string(p_findings, E'\n'), hint = p_hint;
     end if;
     perform iu_gates.fn_require_no_new_stop();
 end
+$$;
+
+comment on function iu_gates.fn_require_none(text, text[], text)
+is 'Raise a refusal with its findings and the next command, if there are any, or if something was stopped';
+revoke execute on function iu_gates.fn_require_none(text, text[], text) from public;
+
+create or replace function iu_gates.fn_guard(p_revision text) returns void
+language sql
+set search_path from current
+as $$
+    select iu_gates.fn_require_none(
+        format('revision %s is refused by the guard', p_revision),
+        iu_gates.fn_guard_findings(p_revision), 'iu-gates advance')
 $$;
 
 comment on function iu_gates.fn_guard(text) is 'Raise unless every gate before a revision is in force and nothing was stopped';
@@ -190,20 +199,12 @@ is 'Why a further route may not be switched to canary or live now; empty if it m
 revoke execute on function iu_gates.fn_route_findings(text, text) from public;
 
 create or replace function iu_gates.fn_guard_route(p_route text, p_gate text) returns void
-language plpgsql
+language sql
 set search_path from current
 as $$
-declare
-    v_findings text[] := iu_gates.fn_route_findings(p_route, p_gate);
-begin
-    if cardinality(v_findings) > 0 then
-        raise exception 'route "%" is not switched to %: %', p_route, p_gate, v_findings[1]
-            using errcode = 'IUG20',
-                  detail = array_to_string(v_findings, E'\n'),
-                  hint = 'iu-gates status';
-    end if;
-    perform iu_gates.fn_require_no_new_stop();
-end
+    select iu_gates.fn_require_none(
+        format('route "%s" is not switched to %s', p_route, p_gate),
+        iu_gates.fn_route_findings(p_route, p_gate), 'iu-gates status')
 $$;
 
 comment on function iu_gates.fn_guard_route(text, text)
