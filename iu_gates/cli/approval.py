@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 import typer
 
 from iu_gates import render
-from iu_gates.cli.call import Call, common
+from iu_gates.cli.call import Call, Yes, common
 from iu_gates.errors import RefusedError
 from iu_gates.model import PendingApproval
 
@@ -36,7 +36,6 @@ Route = Annotated[
     ),
 ]
 Note = Annotated[str, typer.Option("--note", metavar="TEXT", help="Goes into the ledger.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 @common

@@ -52,6 +52,7 @@ ExpectHead = Annotated[
         show_default=False,
     ),
 ]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Show the outcome as one JSON object.")]
 COMMON: Final = {
     "database_url": DatabaseUrl,

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from iu_gates import render
-from iu_gates.cli.call import Call, common
+from iu_gates.cli.call import Call, Yes, common
 from iu_gates.errors import UsageError
 from iu_gates.model import LetterFilter
 
@@ -111,7 +111,7 @@ def redrive(
     sqlstate: SqlState = None,
     since: Since = None,
     every: Annotated[bool, typer.Option("--all", help="All that are open.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
 ) -> None:
     """
     Put open dead letters back, under their own keys.

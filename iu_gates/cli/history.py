@@ -14,8 +14,59 @@ from typing import Annotated
 import typer
 
 from iu_gates import config, render
-from iu_gates.cli.call import Call, common
+from iu_gates.cli.call import Call, Yes, common
 from iu_gates.errors import UsageError
+
+OlderThan = Annotated[
+    str | None,
+    typer.Option(
+        "--older-than",
+        metavar="DURATION",
+        help="Captured longer ago than this, such as 90d; else history_keep says it.",
+        show_default=False,
+    ),
+]
+Before = Annotated[
+    int | None,
+    typer.Option(
+        "--before",
+        metavar="EVENT",
+        min=1,
+        help="Events below this number only.",
+        show_default=False,
+    ),
+]
+NewExport = Annotated[
+    Path | None,
+    typer.Option(
+        "--export",
+        metavar="FILE|DIR",
+        help="Where the export of what goes is put; else history_dir.",
+        show_default=False,
+    ),
+]
+Exported = Annotated[
+    str | None,
+    typer.Option(
+        "--exported",
+        metavar="DIGEST",
+        help="An export that holds it already; none is made then.",
+        show_default=False,
+    ),
+]
+ExportFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--file",
+        metavar="FILE",
+        help="Where the export is now; else where it was written.",
+        show_default=False,
+    ),
+]
+Batch = Annotated[
+    int, typer.Option("--batch", metavar="N", min=1, max=100_000, help="Events a transaction.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Count what could go, and remove nothing.")]
 
 
 @common
@@ -59,59 +110,14 @@ def verify(
 def prune(
     call: Call,
     *,
-    older_than: Annotated[
-        str | None,
-        typer.Option(
-            "--older-than",
-            metavar="DURATION",
-            help="Captured longer ago than this, such as 90d; else history_keep says it.",
-            show_default=False,
-        ),
-    ] = None,
-    before: Annotated[
-        int | None,
-        typer.Option(
-            "--before",
-            metavar="EVENT",
-            min=1,
-            help="Events below this number only.",
-            show_default=False,
-        ),
-    ] = None,
-    target: Annotated[
-        Path | None,
-        typer.Option(
-            "--export",
-            metavar="FILE|DIR",
-            help="Where the export of what goes is put; else history_dir.",
-            show_default=False,
-        ),
-    ] = None,
-    exported: Annotated[
-        str | None,
-        typer.Option(
-            "--exported",
-            metavar="DIGEST",
-            help="An export that holds it already; none is made then.",
-            show_default=False,
-        ),
-    ] = None,
-    file: Annotated[
-        Path | None,
-        typer.Option(
-            "--file",
-            metavar="FILE",
-            help="Where that export is now; else where it was written.",
-            show_default=False,
-        ),
-    ] = None,
-    batch: Annotated[
-        int, typer.Option("--batch", metavar="N", min=1, max=100_000, help="Events a transaction.")
-    ] = 1000,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Count what could go, and remove nothing.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    older_than: OlderThan = None,
+    before: Before = None,
+    target: NewExport = None,
+    exported: Exported = None,
+    file: ExportFile = None,
+    batch: Batch = 1000,
+    dry_run: DryRun = False,
+    yes: Yes = False,
 ) -> None:
     """
     Export old events that are done with, and remove them.
@@ -202,16 +208,8 @@ def purge(
             "--export", metavar="DIGEST", help="Of the export that holds what is removed."
         ),
     ],
-    file: Annotated[
-        Path | None,
-        typer.Option(
-            "--file",
-            metavar="FILE",
-            help="Where the export is now; else where it was written.",
-            show_default=False,
-        ),
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    file: ExportFile = None,
+    yes: Yes = False,
 ) -> None:
     """
     Remove the history that an export holds, for good.

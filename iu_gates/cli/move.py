@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from iu_gates import render
-from iu_gates.cli.call import Call, common
+from iu_gates.cli.call import Call, Yes, common
 
 
 @common
@@ -27,7 +27,7 @@ def rebase(
             help="Make this copy a site of its own, with a new key: it begins at now, stopped.",
         ),
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
 ) -> None:
     """
     Take a restored, cloned, upgraded or moved database into use.

@@ -14,7 +14,7 @@ import typer
 
 from iu_gates import render
 from iu_gates.cli import undo
-from iu_gates.cli.call import Call, common
+from iu_gates.cli.call import Call, Yes, common
 from iu_gates.errors import UsageError
 from iu_gates.model import Span
 
@@ -72,7 +72,6 @@ Window = Annotated[
         show_default=False,
     ),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 @common

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from iu_gates import render
-from iu_gates.cli.call import Call, common
+from iu_gates.cli.call import Call, Yes, common
 from iu_gates.config import Settings
 
 
@@ -47,7 +47,7 @@ def rollback(
         str,
         typer.Option("--to", metavar="TARGET", help='A revision such as "009", or "base".'),
     ],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
 ) -> None:
     """
     Undo the steps after a target; no history is removed.
