@@ -30,7 +30,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from iu_gates import config, db, lanes, ledger, locks, mending, refusals, site
+from iu_gates import config, db, drift, lanes, ledger, locks, mending, refusals, site
 from iu_gates.config import Settings
 from iu_gates.db import Conn
 from iu_gates.errors import GateError, RefusedError
@@ -79,7 +79,7 @@ def compare(settings: Settings) -> DriftReport:
         site.require_home(conn, settings)
         if lanes.list_applied(conn):
             return DriftReport((), "")
-        found = _compare(conn, settings).found
+        found = drift.with_rows(conn, _compare(conn, settings).found)
         return DriftReport(found, mending.render(found), NEXT)
 
 
@@ -166,7 +166,7 @@ def _fetch_names(conn: Conn, settings: Settings) -> dict[str, Any]:
 def _make(conn: Conn, settings: Settings, names: Mapping[str, Any]) -> dict[str, Catalog]:
     """Make the revisions in schemas of their own; return what stands after each."""
     schema, host = f"{settings.schema}{OURS}", f"{names['schema']}{HOST}"
-    for name, value in {**locks.TIMEOUTS, "search_path": _path(schema)}.items():
+    for name, value in {**locks.timeouts(settings), "search_path": _path(schema)}.items():
         conn.execute("select set_config(%s, %s, true)", (name, value))
     if db.fetch_value(conn, "select to_regnamespace('iu_gates')") is not None:
         conn.execute(

@@ -77,6 +77,7 @@ class Settings:
         drill_wait: How long a drill waits for organic events and for batches.
         barrier_wait: How long `disable` waits for batches in hand.
         lock_wait: How long a step waits for a lock in all; each try is 100 ms.
+        network_wait: How long a network that says nothing is borne, by either end.
         rehearsal_url: A server on which a rehearsal may make its scratch database; None is the
             database's own.
         rehearsal_max_age: A rehearsal, and the backup it restores, count this long.
@@ -107,6 +108,7 @@ class Settings:
     drill_wait: timedelta = timedelta(seconds=30)
     barrier_wait: timedelta = timedelta(seconds=10)
     lock_wait: timedelta = timedelta(seconds=30)
+    network_wait: timedelta = timedelta(seconds=15)
     rehearsal_url: str | None = None
     rehearsal_max_age: timedelta = timedelta(days=7)
     waivers: tuple[Waiver, ...] = ()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final, LiteralString, cast
@@ -20,6 +21,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow, dict_row
 
+from iu_gates import network
 from iu_gates.config import EMBEDDED, Settings, require_url
 from iu_gates.errors import (
     SAME,
@@ -43,6 +45,7 @@ SQLSTATES: Mapping[str, type[IuGatesError]] = {
     "IUG83": RefusedError,
 }
 
+FULL: Final = "53100"
 CAUSES: Final = (
     (
         "could not translate host name",
@@ -134,14 +137,19 @@ def fetch_value(conn: Conn, statement: LiteralString, *params: object) -> Any:
 
 
 def resolve_url(settings: Settings) -> str:
-    """Return a URL that libpq takes; ``embedded``, and nothing else, starts the embedded server."""
+    """
+    Return what libpq takes, with the bounds of a network that says nothing.
+
+    ``embedded``, and nothing else, starts the embedded server.
+    """
     url = require_url(settings)
     if url == EMBEDDED:
         # Most calls need no server of their own, and should not pay for the code that has one.
         from iu_gates.embedded import default_state_dir, open_state_server  # noqa: PLC0415
 
         return open_state_server(default_state_dir()).conninfo("postgres")
-    return url.replace("postgresql+psycopg://", "postgresql://", 1)
+    url = url.replace("postgresql+psycopg://", "postgresql://", 1)
+    return network.with_keepalives(url, settings.network_wait)
 
 
 @contextmanager
@@ -150,7 +158,6 @@ def connect(
     command: str,
     *,
     as_owner: bool = False,
-    parameters: Mapping[str, str] | None = None,
 ) -> Iterator[Conn]:
     """
     Open a connection for one command.
@@ -160,14 +167,13 @@ def connect(
         command: Goes into `application_name`.
         as_owner: Act for the owner of our schemas (SET ROLE), with its rights and no others; the
             ledger's actor stays the login. For what walks: a pooler would keep it.
-        parameters: libpq's, where the URL says nothing else.
 
     Raises:
         RefusedError: The login may not act for the owner.
         UsageError: The URL is no URL.
         UnreachableError: No server, no such database, no such login.
     """
-    conn = open_connection(resolve_url(settings), command, parameters)
+    conn = open_connection(resolve_url(settings), command, settings.network_wait)
     try:
         if as_owner:
             conn.execute(load("act_as_owner"))
@@ -178,8 +184,10 @@ def connect(
         conn.close()
 
 
-def open_connection(url: str, command: str, parameters: Mapping[str, str] | None = None) -> Conn:
-    """Open an autocommit connection; see `connect`."""
+def open_connection(
+    url: str, command: str, network_wait: timedelta | None = None, *, autocommit: bool = True
+) -> Conn:
+    """Open a connection, with a bound for a network that says nothing; see `connect`."""
     try:
         known = conninfo_to_dict(url)
     except psycopg.ProgrammingError as error:
@@ -190,16 +198,18 @@ def open_connection(url: str, command: str, parameters: Mapping[str, str] | None
             wanted="postgresql://user@host:port/database, or host=… dbname=…",
             next_command="iu-gates status --database-url postgresql://user@host/database",
         ) from error
-    defaults = {"connect_timeout": "10", **(parameters or {})}
-    known = {**defaults, **{k: v for k, v in known.items() if v is not None}}
+    known = {"connect_timeout": "10", **{k: v for k, v in known.items() if v is not None}}
     known["application_name"] = f"iu-gates {command}"
     try:
         # No prepared statements: behind a pooler the next transaction is another session's.
-        return psycopg.connect(
-            autocommit=True, prepare_threshold=None, **cast("dict[str, Any]", known)
+        conn = network.BoundedConnection.connect(
+            autocommit=autocommit, prepare_threshold=None, **cast("dict[str, Any]", known)
         )
     except psycopg.OperationalError as error:
         raise _unreachable(error, url) from error
+    if network_wait is not None:
+        conn.patience, conn.way = network_wait.total_seconds(), known
+    return conn
 
 
 def _unreachable(error: psycopg.OperationalError, url: str) -> UnreachableError:
@@ -243,7 +253,7 @@ def translate(error: psycopg.Error) -> IuGatesError:
     message = (error.diag.message_primary or " ".join(str(error).split())).rstrip(".")
     # A hint is a command where our own SQL means it to be typed, else an explanation.
     hint = error.diag.message_hint or ""
-    is_command = hint.startswith("iu-gates ")
+    is_command = hint.startswith(("iu-gates ", "alembic "))
     fields: dict[str, Any] = {
         "found": error.diag.message_detail,
         "means": None if is_command else hint or None,
@@ -308,11 +318,20 @@ def _cancelled(message: str) -> UnreachableError:
 
 
 def _server_error(state: str, message: str) -> UnreachableError:
+    if state == FULL:
+        return UnreachableError(
+            f"the server has no room: {message}",
+            ident="IUG-057",
+            wanted="room on the server's disk, where this file lies",
+            means="the transaction in hand was rolled back; the same command goes on from there",
+            next_command=SAME,
+        )
     lost = state[:2] in {"", "08", "57"}
     return UnreachableError(
         f"the {'connection was lost' if lost else 'server cannot do it now'}: {message}",
         ident="IUG-054",
-        means="the transaction in hand was rolled back; the same command goes on from there",
+        means="the transaction in hand was rolled back, or committed with nobody to be told;"
+        " the same command goes on from there",
         next_command=SAME,
     )
 

@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from iu_gates import db, lanes, proof
+from iu_gates import db, lanes, proof, standing
 from iu_gates.config import ROUTE, Settings
 from iu_gates.db import Conn
 from iu_gates.model import GATES, ROUTE_GATES, SHARED_GATES
@@ -28,11 +28,7 @@ def fetch_contents(conn: Conn, settings: Settings, route: str = ROUTE) -> dict[s
         for r in lanes.REVISIONS
         for direction in ("up", "down")
     }
-    row = next(
-        r
-        for r in db.fetch_all(conn, db.load("routes", settings.schema))
-        if r["route_name"] == route
-    )
+    row = standing.fetch_route(conn, settings, route)
     return {
         "route": route,
         "event_type": row["event_type"],

@@ -10,7 +10,8 @@ nothing about "off". The way back on is `advance`.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -22,10 +23,11 @@ from psycopg import sql
 from iu_gates import db, lanes, refusals, rights, stops
 from iu_gates.config import ROUTE, Settings
 from iu_gates.db import Conn
-from iu_gates.errors import IuGatesError, NotDrainedError, RefusedError
+from iu_gates.errors import IuGatesError, NotDrainedError, RefusedError, UnreachableError
 from iu_gates.model import DisableResult, scope_gate
 
 LANE_PATIENCE: Final = timedelta(seconds=5)
+LOST: Final = "IUG-054"
 FOLD_PATIENCE: Final = "2s"
 ROUTE_PATIENCE: Final = "500ms"
 ROUTE_STEPS: Final = frozenset({"081", "082"})
@@ -52,11 +54,12 @@ def disable(
 
     Raises:
         NotDrainedError: Off and committed, but batches are in hand; they are named.
+        UnreachableError: The connection was lost, and with it whether it is off or drained.
         UsageError: There is no such route; nothing was done.
     """
     with (
         refusals.recorded(settings, "disable", route=route, reason=reason),
-        db.connect(settings, "disable") as conn,
+        _connected(settings, route) as conn,
     ):
         db.require_installed(conn)
         route_no = _fetch_route_no(conn, settings, route) if route else None
@@ -71,6 +74,29 @@ def disable(
             grant = rights.find_signal_grant(conn) if terminate else None
             raise _not_drained(result, grant)
     return result
+
+
+@contextmanager
+def _connected(settings: Settings, route: str | None) -> Iterator[Conn]:
+    """Give the connection of a `disable`; where it is lost, say what is known, and what to do."""
+    try:
+        with db.connect(settings, "disable") as conn:
+            yield conn
+    except UnreachableError as error:
+        if error.ident == LOST:
+            error.wanted = 'the answer "off and drained"'
+            error.means = (
+                "whether the stop was written is not known, so take it that deliveries go on; the"
+                " same command says. While the network is silent, end the workers, or stop from a"
+                " machine that reaches the server"
+            )
+            error.next_command = _name_command(route)
+            error.more = "docs/runbooks/stop.md"
+        raise
+
+
+def _name_command(route: str | None) -> str:
+    return f"iu-gates disable --route {shlex.quote(route)}" if route else "iu-gates disable"
 
 
 def walk_back(conn: Conn, settings: Settings, route: str | None) -> str:
@@ -166,8 +192,9 @@ def _follow(conn: Conn, settings: Settings, route: str | None) -> str:
         return walk_back(conn, replace(settings, lock_wait=LANE_PATIENCE), route)
     except (IuGatesError, psycopg.Error) as error:
         mapped = db.translate(error) if isinstance(error, psycopg.Error) else error
-        mend = f"iu-gates disable --route {shlex.quote(route)}" if route else "iu-gates disable"
-        return f"lane behind: {mapped.summary}; {mend}"
+        again = _name_command(route)
+        first = f"{mapped.next_command} && " if isinstance(mapped, RefusedError) else ""
+        return f"lane behind: {mapped.summary}; {first}{again}"
 
 
 def _terminate(conn: Conn, in_hand: list[stops.InHand]) -> tuple[str, ...]:
@@ -187,13 +214,12 @@ def _terminate(conn: Conn, in_hand: list[stops.InHand]) -> tuple[str, ...]:
 
 def _not_drained(result: DisableResult, grant: str | None) -> NotDrainedError:
     plural = "" if len(result.in_hand) == 1 else "es"
-    scope = f" --route {result.route}" if result.route else ""
     return NotDrainedError(
         f"off, but still in hand: {len(result.in_hand)} batch{plural}",
         found="; ".join(result.in_hand),
         wanted="no batch in hand",
         means="no new batch begins; those in hand may still deliver when they commit",
-        next_command=grant or f"iu-gates disable{scope} --terminate",
+        next_command=grant or f"{_name_command(result.route)} --terminate",
         more="docs/runbooks/stop.md",
         facts={
             "route": result.route,

@@ -86,16 +86,18 @@ def _judge_drift(conn: Conn) -> list[Finding]:
             wanted="as it was left",
             remedy=_name_mending(d, drift.name_remedy(conn)),
         )
-        for d in drift.list_drift(conn)
+        for d in drift.with_rows(conn, drift.list_drift(conn))
         if not d.is_part
     ]
 
 
 def _name_mending(found: Drift, command: str) -> str:
     """Return the statement that mends it, or the command that prints what is longer."""
+    if command != drift.MEND or found.holds or mending.kind(found.object) == "table":
+        return command
     statements = mending.list_statements(found)
     is_short = len(statements) == 1 and len(statements[0]) <= LONGEST_REMEDY
-    return statements[0] if is_short and command == drift.MEND else command
+    return statements[0] if is_short else command
 
 
 def _judge_revisions(conn: Conn) -> Finding:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Final
 
@@ -31,13 +31,15 @@ TRIGGER: Final = re.compile(r": trigger (?!.*: state$)")
 DAMAGED: Final = "IUG46"
 ADOPT: Final = "iu-gates adopt"
 MEND: Final = "iu-gates drift --sql"
+MOST: Final = 1000
+"""Rows of a table that is too much are not counted further."""
 
 
 def report(settings: Settings) -> DriftReport:
     """Return what has drifted, and the SQL that mends it."""
     with db.connect(settings, "drift") as conn:
         db.require_installed(conn)
-        found = list_drift(conn)
+        found = with_rows(conn, list_drift(conn))
         return DriftReport(found, mending.render(found), name_remedy(conn))
 
 
@@ -56,6 +58,35 @@ def list_drift(conn: Conn) -> tuple[Drift, ...]:
     for lie in lies:
         found.setdefault(lie.object, lie)
     return tuple(_with_state(conn, found[name]) for name in sorted(found))
+
+
+def with_rows(conn: Conn, found: Iterable[Drift]) -> tuple[Drift, ...]:
+    """Return drift with the rows that tables and columns hold which were not there."""
+    return tuple(replace(d, holds=_count_rows(conn, d)) if _may_hold(d) else d for d in found)
+
+
+def _may_hold(found: Drift) -> bool:
+    is_whole = found.change == "added" and not found.is_part
+    return is_whole and mending.kind(found.object) in {"table", "column"}
+
+
+def _count_rows(conn: Conn, found: Drift) -> str:
+    """Return in words how many rows there are; what cannot be read counts as some."""
+    place, _, column = found.object.removeprefix("table ").partition(": column ")
+    where = f"where {column} is not null" if column else ""
+    # The names are as the catalog printed them.
+    query = f"select count(*) from (select from {place} {where} limit {MOST + 1}) as r"  # noqa: S608
+    try:
+        with conn.transaction():
+            conn.execute("set local lock_timeout = '100ms'")
+            conn.execute("set local statement_timeout = '2s'")
+            conn.execute("set local row_security = off")
+            ((count,),) = conn.execute(query.encode()).fetchall()
+    except (psycopg.errors.InsufficientPrivilege, psycopg.OperationalError):
+        return "rows, for all that can be seen now"
+    if count > MOST:
+        return f"more than {MOST} rows"
+    return f"{count} {'row' if count == 1 else 'rows'}" if count else ""
 
 
 def name_remedy(conn: Conn) -> str:

@@ -268,18 +268,23 @@ def _attributes(
     settings: Settings, gate: str, stops_seen: list[int] | None, patience: locks.Patience
 ) -> dict[str, Any]:
     key = config.read_site_key(settings)
-    options = {**locks.TIMEOUTS, "iu_gates.walk": gate}
+    options = {**locks.timeouts(settings), "iu_gates.walk": gate}
     if stops_seen is not None:
         options["iu_gates.stops_seen"] = "{" + ",".join(str(s) for s in stops_seen) + "}"
+    command = "rollback" if gate == "rollback" else "advance"
     return {
-        "url": db.resolve_url(settings),
-        "application_name": f"iu-gates {'rollback' if gate == 'rollback' else 'advance'}",
+        "connect": partial(_connect, settings, command),
         "schema": settings.schema,
         "host": dict(settings.host),
         "site_key_sha256": config.hash_site_key(key) if key else None,
         "options": options,
         "before_step": patience.look,
     }
+
+
+def _connect(settings: Settings, command: str) -> Conn:
+    url = db.resolve_url(settings)
+    return db.open_connection(url, command, settings.network_wait, autocommit=False)
 
 
 class _translated:  # noqa: N801  reads as a verb at its one kind of use
@@ -293,13 +298,24 @@ class _translated:  # noqa: N801  reads as a verb at its one kind of use
             return
         origin = getattr(error, "orig", error)
         if isinstance(origin, psycopg.Error):
-            raise db.translate(origin) from error
+            raise db.translate(_find_loss(error) or origin) from error
         if kind := getattr(error, "kind", None):
             raise _refusal(kind, error) from error
         from alembic.util import CommandError
 
         if isinstance(error, CommandError):
             raise _command_error(str(error)) from error
+
+
+def _find_loss(error: BaseException | None) -> psycopg.Error | None:
+    """Return how the connection was lost; what the rollback then says of it hides that."""
+    loss = None
+    while error is not None:
+        origin = getattr(error, "orig", error)
+        if isinstance(origin, psycopg.OperationalError) and origin.sqlstate is None:
+            loss = origin
+        error = error.__context__
+    return loss
 
 
 def _command_error(text: str) -> IuGatesError:

@@ -38,13 +38,6 @@ UNIT: Final = "unit_table"
 
 TRY_MS: Final = 100
 BARRIER_TRY_MS: Final = 1_000
-TIMEOUTS: Final[Mapping[str, str]] = {
-    "lock_timeout": f"{TRY_MS}ms",
-    "statement_timeout": "60s",
-    "idle_in_transaction_session_timeout": "60s",
-}
-"""Of each transaction of a walk, local to it: behind a pooler the session is not ours."""
-
 SHORTEST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 1.0
 NAMED: Final = 5
@@ -151,6 +144,21 @@ class Blocker:
         begun = "" if self.query_seconds is None else f" {self.query_seconds:.1f} s ago"
         said = f"; its statement{begun}: {self.query}" if self.query else ""
         return f"pid {self.pid}, {who}, {self.application or 'no application'}, {age}{said}"
+
+
+def timeouts(settings: Settings) -> dict[str, str]:
+    """
+    Return those of a walk's transaction, local to it: behind a pooler the session is not ours.
+
+    A client whose network has gone silent in the middle of a step keeps the step's locks, on the
+    host's tables too, for no longer than the network is borne.
+    """
+    borne_ms = round(settings.network_wait.total_seconds() * 1000)
+    return {
+        "lock_timeout": f"{TRY_MS}ms",
+        "statement_timeout": "60s",
+        "idle_in_transaction_session_timeout": f"{borne_ms}ms",
+    }
 
 
 def list_needs(

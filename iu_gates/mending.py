@@ -3,8 +3,9 @@ The SQL that puts an object back as it was recorded. Pure: it looks at texts, no
 
 The database keeps the SQL that makes each object (`migrations/control/018_catalog.sql`), so what
 is missing is made by that text and what was added goes by its removal. What was changed needs more
-thought, by its kind. Statements are in an order in which they can be run: away with what was
-added, the youngest first; then tables, columns, functions, and what stands on them.
+thought, by its kind. Statements are in an order in which they can be run: what only has another
+name is named back; away with what was added, the youngest first, unless it holds rows; then
+tables, columns, functions, and what stands on them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from iu_gates.model import Drift
+from iu_gates.renaming import find_renames
 
 MAKE_ORDER: Final = (
     "schema",
@@ -53,10 +55,16 @@ HEADER: Final = (
 
 def render(found: Iterable[Drift]) -> str:
     """Return the SQL that mends all of it, ready for ``psql -f``; empty if there is nothing."""
+    found = tuple(found)
+    renames = find_renames(found)
+    settled = frozenset[str]().union(*(r.settled for r in renames))
     blocks = [
+        f"-- {r.wanted}: stands as {r.found}, alike in all else\n{r.statement};\n" for r in renames
+    ]
+    blocks += [
         f"-- {d.object}: {d.change}{_remark(d)}\n" + "".join(f"{s};\n" for s in list_statements(d))
         for d in sort(found)
-        if list_statements(d)
+        if d.object not in settled and list_statements(d)
     ]
     return "\n".join([HEADER, *blocks]) if blocks else ""
 
@@ -68,6 +76,8 @@ def sort(found: Iterable[Drift]) -> list[Drift]:
 
 def list_statements(drift: Drift) -> tuple[str, ...]:
     """Return the statements that put one object back; none if another's do it too."""
+    if drift.holds:
+        return (f"-- not dropped: it holds {drift.holds}; rename or move it by hand",)
     if drift.change == "added":
         return () if drift.is_part or not drift.removal else (drift.removal,)
     if drift.wanted is None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
-from iu_gates import config, db
+from iu_gates import config, db, network
 from iu_gates.config import Settings
 from iu_gates.db import Conn
 from iu_gates.errors import SAME, GateError, LockHeldError, RefusedError
@@ -24,12 +24,6 @@ LOCK_PATIENCE_SECONDS: Final = 2.0
 WALK: Final = 18773005
 PRUNE: Final = 18773008
 """Advisory keys; docs/keys.md."""
-KEEPALIVE: Final = """
-select set_config(o.name, o.value, false)
-from (values ('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'),
-             ('tcp_keepalives_count', '3'), ('tcp_user_timeout', '25s')) as o (name, value)
-"""
-"""A client whose machine is gone says nothing: the server asks, and frees the lock within 25 s."""
 
 
 class Mismatch(NamedTuple):
@@ -141,7 +135,8 @@ def prune_lock(settings: Settings, command: str) -> Iterator[None]:
 def _session_lock(settings: Settings, command: str, key: int, held: str) -> Iterator[None]:
     with db.connect(settings, f"{command} (lock)") as conn:
         _require_own_session(conn, settings)
-        conn.execute(KEEPALIVE)
+        # A client whose machine is gone says nothing: the server asks, and frees the lock.
+        network.keep_alive(conn, settings.network_wait)
         deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
         while not db.fetch_value(conn, "select pg_try_advisory_lock(%s, 0)", key):
             if time.monotonic() > deadline:

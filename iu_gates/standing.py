@@ -19,12 +19,15 @@ from typing import Any, Final
 
 from iu_gates import db, lanes
 from iu_gates import drift as drifted
-from iu_gates.config import Settings, name_further
+from iu_gates.config import ROUTE, Settings, name_further
 from iu_gates.db import Conn
+from iu_gates.errors import RefusedError
 from iu_gates.model import GATES, ROUTE_GATES, SHARED_GATES, GateState, scope_gate
 
 LAST_REVISION: Final = lanes.REVISIONS[-1].name
 LAST_SHARED: Final = SHARED_GATES[-1]
+RESTORE: Final = "iu-gates rollback --to 009"
+"""Makes 060 the next step again, which makes the first route's row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +53,24 @@ def list_shared(states: Iterable[GateState]) -> tuple[GateState, ...]:
 
 
 def fetch_route(conn: Conn, settings: Settings, route: str) -> dict[str, Any]:
-    """Return the row of a route that is known to be there."""
-    rows = db.fetch_all(conn, db.load("routes", settings.schema))
-    return next(r for r in rows if r["route_name"] == route)
+    """
+    Return the row of a route.
+
+    Raises:
+        RefusedError: It is not there: somebody has deleted it by hand.
+    """
+    rows = {r["route_name"]: r for r in db.fetch_all(conn, db.load("routes", settings.schema))}
+    if route not in rows:
+        raise RefusedError(
+            f'there is no row of route "{route}"',
+            ident="IUG-046",
+            found=f"routes: {', '.join(rows) or 'none'}",
+            wanted="the row that 060 made" if route == ROUTE else "the row that was added",
+            means="somebody deleted it by hand; nothing is evaluated or delivered by it",
+            next_command=RESTORE if route == ROUTE else "iu-gates route list",
+            more="docs/runbooks/drift.md",
+        )
+    return rows[route]
 
 
 def fetch_further(conn: Conn, settings: Settings, route: str) -> Further | None:

@@ -34,12 +34,14 @@ def _read(conn: Conn, settings: Settings, database: str, version: str) -> Status
     drift = drifted.list_names(conn)
     gates = standing.list_gates(conn, drift)
     next_gate = standing.next_gate(gates)
-    routes = _list_routes(conn, settings) if "060" in applied else ()
+    share = growth.fetch_share(conn, settings) if "009" in applied else None
+    routes = _list_routes(conn, settings, share) if "060" in applied else ()
     held = tuple(stops.list_stops(conn))
     gate_value = _worker_gate(conn, settings) if "060" in applied else None
     foreign = site.find_mismatch(conn, settings)
     is_open = bool(next_gate or any(stop.route in {None, ROUTE} for stop in held))
-    mend = drifted.name_remedy(conn) if drift else ""
+    missing = standing.RESTORE if _is_route_missing(applied, routes) else ""
+    mend = drifted.name_remedy(conn) if drift else missing
     seq, head = ledger.read_head(conn)
     return Status(
         database,
@@ -60,7 +62,7 @@ def _read(conn: Conn, settings: Settings, database: str, version: str) -> Status
         blocks=(foreign.reason,) if foreign else _list_blocks(conn, gates, next_gate),
         ledger_seq=seq,
         ledger_hash=head,
-        history=growth.fetch_size(conn, settings) if "009" in applied else None,
+        history=growth.fetch_size(conn, settings, share) if "009" in applied else None,
     )
 
 
@@ -80,8 +82,11 @@ def _list_blocks(
     return tuple(_last_failures(conn, next_gate) or reasons)
 
 
-def _list_routes(conn: Conn, settings: Settings) -> tuple[RouteState, ...]:
-    rows = db.fetch_all(conn, db.load("route_states", settings.schema))
+def _list_routes(
+    conn: Conn, settings: Settings, share: dict[str, Any] | None
+) -> tuple[RouteState, ...]:
+    name = "route_states_about" if share else "route_states"
+    rows = db.fetch_all(conn, db.load(name, settings.schema), share)
     names = ("captured", "dry_run", "held", "sent", "duplicate", "parked", "dead", "waiting")
     return tuple(
         RouteState(
@@ -96,6 +101,7 @@ def _list_routes(conn: Conn, settings: Settings) -> tuple[RouteState, ...]:
             counts={n: r["dry_run_events" if n == "dry_run" else n] for n in names},
             gates=gates,
             next_gate=standing.next_gate(gates),
+            is_about=share is not None,
         )
         for r in rows
         for gates in [() if r["route_name"] == ROUTE else standing.list_route_gates(conn, r)]
@@ -128,6 +134,11 @@ def _last_failures(conn: Conn, gate: str | None) -> list[str]:
     ]
 
 
+def _is_route_missing(applied: tuple[str, ...], routes: tuple[RouteState, ...]) -> bool:
+    """Tell whether somebody deleted the row that 060 made."""
+    return "060" in applied and ROUTE not in {route.name for route in routes}
+
+
 def _disagreements(
     applied: tuple[str, ...],
     gate_value: str | None,
@@ -138,6 +149,8 @@ def _disagreements(
     said = []
     if gate_value is not None and (gate_value == "true") != ("080" in applied):
         said.append(f"the worker gate is {gate_value}, the runtime lane {_has(applied, '080')}")
+    if _is_route_missing(applied, routes):
+        said.append(f"{ROUTE} is not there: its row was deleted by hand")
     for route in routes:
         live = route.enabled and not route.dry_run
         if route.name == ROUTE and live != ("081" in applied):

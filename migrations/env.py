@@ -142,7 +142,7 @@ def prepare(
     cursor.execute("select quote_ident(%s) || ', pg_temp'", (schema,))
     (options["search_path"],) = cursor.fetchall()[0]
     set_locally(cursor, options)
-    if settings.get("bootstrap") or any(s.is_upgrade or s.is_stamp for s in steps):
+    if settings["bootstrap"] or any(s.is_upgrade or s.is_stamp for s in steps):
         cursor.execute("select pg_advisory_xact_lock(18773006, 0)")
         bootstrap(cursor, settings, names, variables)
     cursor.execute(AS_OWNER)
@@ -203,12 +203,25 @@ def walk(connection: Connection, raw: psycopg.Connection[Any], settings: dict[st
     if not ctx.opts.get("dont_mutate"):
         steps = fetch_path(ctx)
         connection.rollback()
+        settings["bootstrap"] = settings.get("bootstrap") or ctx.purge
         prepare(raw, settings, [step.info for step in steps])
         ctx._migrations_fn = lambda *_: look_first(connection, raw, settings, steps)  # noqa: SLF001  as in fetch_path
         if not steps:
+            if ctx.purge:
+                purge(connection, ctx)
             return
     with context.begin_transaction():
         context.run_migrations()
+
+
+def purge(connection: Connection, ctx: MigrationContext) -> None:
+    """Empty Alembic's table, and say so in the ledger: of ``stamp --purge base`` it is all."""
+    with connection.begin():
+        ctx._ensure_version_table(purge=True)  # noqa: SLF001  as in fetch_path
+        facts = """'{"heads": "base"}'"""
+        connection.exec_driver_sql(
+            f"select iu_gates.fn_ledger_append('stamp', 'alembic_version', {facts})"
+        )
 
 
 def look_first(

@@ -87,10 +87,10 @@ def require_path(
     down = [s.up_revision_id for s in steps if not s.is_upgrade and not s.is_stamp]
     problems = problems if set(up) & set(NEEDS_HOST) else []
     if up or down:
-        require_recorded(cursor)
+        require_as_left(cursor, "fn_require_recorded")
     # The runtime lane goes down whatever has drifted: that switches off.
     if up or set(down) & set(SUBSTRATE):
-        require_no_drift(cursor)
+        require_as_left(cursor, "fn_require_no_drift")
     for place, revision in enumerate(up):
         findings = list_guarded(cursor, revision, up[:place])
         if findings:
@@ -111,18 +111,10 @@ def require_path(
         )
 
 
-def require_recorded(cursor: Any) -> None:
-    """Raise `RefusalError` if the revisions were stamped: what never ran cannot be undone."""
-    cursor.execute("select object, remedy from iu_gates.fn_false_stamp()")
-    for found, remedy in cursor.fetchall():
-        summary = "alembic_version is not as the last step left it; nothing was changed"
-        raise RefusalError("drift", summary, [found], remedy)
-
-
-def require_no_drift(cursor: Any) -> None:
-    """Raise `RefusalError` if an object of ours is not as it was left, or nobody recorded it."""
+def require_as_left(cursor: Any, function: str) -> None:
+    """Raise `RefusalError` if a function of the database says that something was changed."""
     try:
-        cursor.execute("select iu_gates.fn_require_no_drift()")
+        cursor.execute(f"select iu_gates.{function}()")
     except psycopg.Error as error:
         if error.sqlstate != "IUG46":
             raise

@@ -12,7 +12,7 @@ import psycopg
 from alembic import context
 from alembic.util import CommandError
 
-PLAIN_OPTIONS = {"statement_timeout": "60s", "idle_in_transaction_session_timeout": "60s"}
+PLAIN_OPTIONS = {"statement_timeout": "60s", "idle_in_transaction_session_timeout": "15s"}
 PG_VARIABLES = ("PGHOST", "PGHOSTADDR", "PGDATABASE", "PGSERVICE", "PGPORT", "PGUSER")
 HOST_SETTINGS = (
     "schema",
@@ -65,6 +65,9 @@ def read_constants(text: str) -> dict[str, Any]:
 
 def connect(settings: Mapping[str, Any]) -> psycopg.Connection[Any]:
     """Open the connection of the walk; plain URLs and SQLAlchemy's spelling of them both work."""
+    if "connect" in settings:
+        opened: psycopg.Connection[Any] = settings["connect"]()
+        return opened
     url = settings["url"]
     if not url and not any(os.environ.get(name) for name in PG_VARIABLES):
         message = (
@@ -73,5 +76,4 @@ def connect(settings: Mapping[str, Any]) -> psycopg.Connection[Any]:
         )
         raise CommandError(message)
     url = (url or "").replace("postgresql+psycopg://", "postgresql://", 1)
-    name = settings.get("application_name", "iu-gates alembic")
-    return psycopg.connect(url, application_name=name, prepare_threshold=None)
+    return psycopg.connect(url, application_name="iu-gates alembic", prepare_threshold=None)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -50,7 +51,14 @@ hypothesis.settings.load_profile("iu-gates")
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Let one number repeat a run: hypothesis takes pytest-randomly's seed unless given its own."""
+    """
+    Let one number repeat a run: hypothesis takes pytest-randomly's seed unless given its own.
+
+    A shell that starts a job in the background has it ignore SIGINT, and all that it starts: then
+    the tests of Ctrl-C would wait for ever.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     seed = config.getoption("randomly_seed", default=None)
     if isinstance(seed, int) and hypothesis.core.global_force_seed is None:
         hypothesis.core.global_force_seed = seed  # type: ignore[assignment]  # its type is a guess

@@ -16,6 +16,7 @@ from typing import Any
 from iu_gates import (
     approvals,
     backups,
+    db,
     digest,
     drift,
     drill,
@@ -203,7 +204,32 @@ class Deeds:
 
     def _do_canary(self) -> None:
         self._require_approved()
+        if lanes.REVISIONS[-1].name in lanes.list_applied(self.conn):
+            self._begin_canary_anew()
         self._steps("canary")
+
+    def _begin_canary_anew(self) -> None:
+        """
+        Take a live route back to where its canary begins: it has no verdict, as after a re-base.
+
+        Raises:
+            GateError: It could not come up again, so it stays live.
+        """
+        self._require_backup("canary", is_ddl=False)
+        query = "select iu_gates.fn_guard_findings('081')"
+        if findings := db.fetch_value(self.conn, query):
+            raise GateError(
+                "a live route that is to be a canary again could not come up again",
+                found="; ".join(findings),
+                wanted="every gate before the canary in force",
+                means="nothing was changed; off, the way up asks for what is lacking",
+                next_command="iu-gates disable && iu-gates advance",
+                more="docs/gates/canary.md",
+                facts={"did": self.did},
+            )
+        self.notify("canary", "takes the route back to dry-run: it is to be a canary again")
+        lanes.downgrade(self.settings, "runtime@080", stops_seen=self.stops_seen)
+        self.did.append("took the route back to runtime@080: live, and no canary in force")
 
     def _do_live(self) -> None:
         self._require_approved()

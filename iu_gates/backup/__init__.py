@@ -30,6 +30,7 @@ process, a full disk or a cut connection leaves behind, it does not look like a 
 
 from iu_gates.backup.archive import Backup, find_reader, list_backups, quick_check, verify
 from iu_gates.backup.creation import Progress, create
+from iu_gates.backup.defects import MISSING
 from iu_gates.backup.identity import Identity, read_identity
 from iu_gates.backup.judgement import AGAIN, LedgerFacts, judge_manifest, words_of
 from iu_gates.backup.manifest import KINDS, Kind, Manifest, SnapshotFacts
@@ -40,6 +41,7 @@ from iu_gates.backup.tools import Tools, find_tools
 __all__ = [
     "AGAIN",
     "KINDS",
+    "MISSING",
     "REGISTER",
     "Backup",
     "Identity",

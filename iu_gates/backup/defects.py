@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+MISSING: Final = "IUG-024"
 _AGAIN: Final = "iu-gates backup create"
 _NOT_WHOLE: Final = "a failed step could not be undone from it"
 _CUT_CONNECTION: Final = (
@@ -103,7 +104,7 @@ def missing_archive(path: Path) -> BackupError:
     """Return IUG-024: there is no archive where one is recorded."""
     return BackupError(
         f'archive "{path.name}" is not there',
-        ident="IUG-024",
+        ident=MISSING,
         found=f"no file {path}",
         wanted="the archive that its manifest describes",
         means="there is nothing to go back to",

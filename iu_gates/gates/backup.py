@@ -30,6 +30,7 @@ SITE: Final = "site"
 REMEDY: Final = f"{archives.AGAIN} && iu-gates advance"
 
 TAMPERED: Final = {
+    "archive": "the ledger vouches for it, and this is not what was read back whole",
     "record": "archive and manifest agree with each other, and not with the ledger",
     "ledger chain": "the ledger vouches for it, and its manifest is of another ledger",
     "system identifier": "the ledger vouches for it, and its manifest is of another server",
@@ -150,11 +151,13 @@ def find_tampering(facts: BackupFacts, verdict: Verdict) -> list[Finding]:
     Return the failures that another archive must not paper over: somebody has to know of them.
 
     After a re-base an archive may be of the database that this one was; never of another record.
+    One that is gone altogether was put away: nothing stands in its place.
     """
+    is_gone = facts.defect is not None and facts.defect.ident == archives.MISSING
     return [
         replace(f, found=f"{f.found}: {TAMPERED[f.name]}", remedy=REMEDY)
         for f in verdict.failures
-        if f.name == "record" or (facts.is_vouched and f.name in TAMPERED)
+        if f.name == "record" or (facts.is_vouched and not is_gone and f.name in TAMPERED)
     ]
 
 

@@ -16,11 +16,20 @@ REVISIONS: Final = ("008", "009", "060")
 
 @dataclass(frozen=True, slots=True)
 class SubstrateFacts:
-    """Applied revisions, drift as "object: change", whether the capture trigger fires always."""
+    """
+    What stands of the substrate, and whether it is as it was left.
+
+    Attributes:
+        applied: Applied revisions.
+        drift: "object: change".
+        trigger_always: Whether the capture trigger fires always.
+        mend: The command that mends the drift; empty without any.
+    """
 
     applied: tuple[str, ...]
     drift: tuple[str, ...]
     trigger_always: bool
+    mend: str = ""
 
 
 def collect(conn: Conn, settings: Settings) -> SubstrateFacts:  # noqa: ARG001  one form for all gates
@@ -28,13 +37,18 @@ def collect(conn: Conn, settings: Settings) -> SubstrateFacts:  # noqa: ARG001  
     enabled = db.fetch_value(
         conn, "select tgenabled from pg_trigger where tgname = 'iu_unit_version_capture'"
     )
-    return SubstrateFacts(lanes.list_applied(conn), drift.list_names(conn), enabled in (b"A", "A"))
+    found = drift.list_names(conn)
+    return SubstrateFacts(
+        lanes.list_applied(conn),
+        found,
+        enabled in (b"A", "A"),
+        drift.name_remedy(conn) if found else "",
+    )
 
 
 def judge(facts: SubstrateFacts, settings: Settings) -> Verdict:  # noqa: ARG001
     """Pass if the three revisions stand, without drift, with the trigger on for all writers."""
     missing = [r for r in REVISIONS if r not in facts.applied]
-    mend = drift.MEND if facts.applied else drift.ADOPT
     return verdict(
         NAME,
         [
@@ -43,21 +57,21 @@ def judge(facts: SubstrateFacts, settings: Settings) -> Verdict:  # noqa: ARG001
                 not missing,
                 ", ".join(facts.applied) or "none",
                 "008, 009, 060",
-                mend if facts.drift else "iu-gates advance",
+                facts.mend or "iu-gates advance",
             ),
             Finding(
                 "drift",
-                not facts.drift,
+                not facts.drift and facts.mend == "",
                 "; ".join(facts.drift) or "none",
                 "none",
-                mend,
+                facts.mend or drift.MEND,
             ),
             Finding(
                 "capture trigger",
                 facts.trigger_always,
                 "fires always" if facts.trigger_always else "off or missing",
                 "enabled always",
-                mend if facts.drift else "iu-gates advance",
+                facts.mend or "iu-gates advance",
             ),
         ],
         asdict(facts),

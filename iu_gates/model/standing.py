@@ -36,6 +36,7 @@ class RouteState:
             letters) and "waiting" (captured, not attempted in any way).
         gates: Of a further route, its own gates; of the first, empty: those of the status.
         next_gate: The first of them that is not in force; None at live.
+        is_about: What is captured, dry, sent and duplicate is estimated: the history is long.
     """
 
     name: str
@@ -49,6 +50,7 @@ class RouteState:
     counts: Mapping[str, int]
     gates: tuple[GateState, ...] = ()
     next_gate: str | None = None
+    is_about: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class HistorySize:
         size_bytes: Of events and attempts on disk, indexes included.
         beyond: Events that are older than the policy `history_keep` keeps; 0 without one.
         overdue: Of these, older by two days and more, that nothing holds back.
+        is_about: The events are estimated, from a share of the pages.
     """
 
     events: int
@@ -78,6 +81,7 @@ class HistorySize:
     size_bytes: int
     beyond: int
     overdue: int
+    is_about: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +152,7 @@ class Drift:
         wanted: The SQL that makes it, as recorded; None if nothing was.
         found: The SQL that makes it as it is now.
         removal: The SQL that takes it away; None if it goes with another.
+        holds: The rows that would go with it, in words; empty for none, or where nobody looked.
     """
 
     object: str
@@ -156,6 +161,7 @@ class Drift:
     wanted: str | None = None
     found: str | None = None
     removal: str | None = None
+    holds: str = ""
 
 
 @dataclass(frozen=True, slots=True)

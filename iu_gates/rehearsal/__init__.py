@@ -97,7 +97,8 @@ def run(conn: Conn, settings: Settings, notify: Notify) -> RehearsalReport:
         held = _Rehearsal(conn, settings, place, backup, notify)
         held.run(url, source)
         report = held.report(room, time.perf_counter() - began)
-    ledger.append(conn, "rehearsal", ROUTE, _facts(conn, settings, report, held.walked))
+        # Before the drop: what was seen is not lost where somebody is in the scratch database.
+        ledger.append(conn, "rehearsal", ROUTE, _facts(conn, settings, report, held.walked))
     return report
 
 

@@ -20,6 +20,7 @@ from psycopg import sql
 
 from iu_gates import db
 from iu_gates.db import Conn
+from iu_gates.dropping import drop_database, name_holders
 from iu_gates.errors import GateError, IuGatesError
 from iu_gates.model import Leftover
 from iu_gates.rehearsal.place import ELSEWHERE, PAGE, Place, cannot
@@ -100,17 +101,23 @@ def _mark(conn: Conn, name: str) -> None:
 
 
 def _drop_ours(place: Place, name: str) -> None:
-    """Drop the database that this process made, with whatever of ours is still in it."""
-    statement = sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))
+    """Drop the database that this process made, and say who is in it where that cannot be."""
+    holders = ""
     try:
-        with closing(db.open_connection(place.url, "rehearse")) as conn:
-            conn.execute(statement)
+        with open_patient(place.url) as conn:
+            try:
+                drop_database(conn, name)
+            except pg.ObjectInUse:
+                holders = name_holders(conn, name)
+                raise
     except (psycopg.Error, IuGatesError) as error:
         raise GateError(
             f'the scratch database "{name}" could not be dropped',
             ident="IUG-086",
-            found=" ".join(str(error).split()),
-            means=f"it is in the way of nothing but room; it is on {place.name}",
+            found=holders or " ".join(str(error).split()),
+            wanted="nobody in it",
+            means=f"it is in the way of nothing but room, on {place.name}; what was seen of the"
+            " rehearsal is in the ledger if it came to its end",
             next_command="iu-gates rehearse --clean",
             more=PAGE,
         ) from error
@@ -125,7 +132,8 @@ def _drop_leftover(conn: Conn, row: Mapping[str, Any]) -> Leftover:
     try:
         conn.execute(sql.SQL("drop database {}").format(sql.Identifier(name)))
     except pg.ObjectInUse:
-        return Leftover(name, dropped=False, reason="somebody is connected to it")
+        who = name_holders(conn, name) or "somebody, gone by now"
+        return Leftover(name, dropped=False, reason=f"in it is {who}")
     except pg.InsufficientPrivilege:
         return Leftover(name, dropped=False, reason="another login's")
     except pg.InvalidCatalogName:

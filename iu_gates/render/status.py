@@ -99,6 +99,8 @@ def _routes(page: Page, seen: Status) -> None:
         seldom = {name for name in _SELDOM if not route.counts.get(name)}
         counts = {name: n for name, n in route.counts.items() if name not in seldom}
         page.field("", words.counts(counts, _COUNTS))
+        if route.is_about:
+            page.field("", "what is captured, dry, sent or duplicate is about: audit counts", "dim")
         if route.next_gate and route.mode != "hold":
             _own_gates(page, route)
 
@@ -127,11 +129,9 @@ def _surroundings(page: Page, seen: Status) -> None:
 
 
 def _history(page: Page, size: HistorySize) -> None:
-    oldest = words.moment(size.oldest)
-    page.field(
-        "history",
-        f"{words.plural(size.events, 'event')} since {oldest}, {words.size(size.size_bytes)}",
-    )
+    about = "about " if size.is_about else ""
+    events, oldest = words.plural(size.events, "event"), words.moment(size.oldest)
+    page.field("history", f"{about}{events} since {oldest}, {words.size(size.size_bytes)}")
     if size.beyond:
         text = f"{words.number(size.beyond)} older than history_keep: iu-gates history prune"
         page.field("", text, "warn")

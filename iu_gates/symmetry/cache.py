@@ -29,10 +29,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from iu_gates.symmetry.child.recorder import hash_names
 from iu_gates.symmetry.difference import Difference
 from iu_gates.symmetry.ground import list_homes
 from iu_gates.symmetry.project import Failure, Project, Revision
-from iu_gates.symmetry.recorder import hash_names
 from iu_gates.symmetry.verdict import Picture, Result, RowsFinding
 
 FORMAT: Final = 2

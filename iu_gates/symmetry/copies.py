@@ -1,21 +1,22 @@
 """
 Databases that are made for a trial and dropped after it.
 
-Their names are ``iu_gates_symmetry_``, the number of the run, and a number each; a setting of each
-says who made it. As long as a run lives, one session of it holds the advisory lock of its number:
-what has such a name and a lock that nobody holds was left behind by a run that was killed.
+Their names are ``iu_gates_symmetry_``, the number of the run, and a number each. As long as a run
+lives, one session of it holds the advisory lock of its number: what has such a name and a lock that
+nobody holds was left behind by a run that was killed.
 
-The name alone has to do until there is a setting, if there is no comment: a run may be killed
-between the two. The setting is one that any owner may make, and no snapshot has it.
+The number of a run ends with a digest of how it begins, so that a name which somebody has made up
+is none of ours. Nothing else tells: a revision may change all of a database but its name.
 """
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import re
 import secrets
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import Any, Final
 
@@ -23,14 +24,13 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from iu_gates.errors import RefusedError, UnreachableError
+from iu_gates.dropping import drop_database, end_sessions, name_holders
+from iu_gates.errors import GateError, RefusedError, UnreachableError
 from iu_gates.symmetry.carry import carry
 
 PREFIX: Final = "iu_gates_symmetry_"
-NAME: Final = re.compile(rf"{PREFIX}(?P<run>[0-9a-f]{{12}})_[0-9]+")
+NAME: Final = re.compile(rf"{PREFIX}(?P<drawn>[0-9a-f]{{8}})(?P<digest>[0-9a-f]{{8}})_[0-9]+")
 APPLICATION: Final = "iu-gates symmetry"
-MARK: Final = f"application_name={APPLICATION}"
-"""As pg_db_role_setting has it; ``queries/setting.sql`` leaves it out."""
 LOCKS: Final = 0x1A75
 """The first half of the advisory keys; the second is made of the number of the run."""
 
@@ -45,7 +45,7 @@ class Copies:
 
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo
-        self._run = secrets.token_hex(6)
+        self._run = secrets.token_hex(4)
         self._numbers = itertools.count(1)
         self._made: list[str] = []
         self._lock = threading.Lock()
@@ -67,7 +67,7 @@ class Copies:
         """
         with self._lock:
             self._keep()
-            name = f"{PREFIX}{self._run}_{next(self._numbers)}"
+            name = f"{PREFIX}{self._run}{_digest(self._run)}_{next(self._numbers)}"
             self._made.append(name)
         template = sql.Identifier(name_of(origin) if origin else "template0")
         with closing(self.connect()) as conn:
@@ -84,8 +84,6 @@ class Copies:
                     wanted="CREATEDB",
                     next_command="iu-gates symmetry --database-url embedded",
                 ) from error
-            mark = sql.SQL("alter database {} set application_name to {}")
-            conn.execute(mark.format(sql.Identifier(name), sql.Literal(APPLICATION)))
             if origin:
                 carry(conn, name_of(origin), name)
         return make_conninfo(self._conninfo, dbname=name)
@@ -110,21 +108,21 @@ class Copies:
             self._keeper = None
 
     def drop_leftovers(self) -> list[str]:
-        """Drop what killed runs left behind, and return the names."""
-        query = """
-            select d.datname from pg_database as d
-            where starts_with(d.datname, %s)
-              and (shobj_description(d.oid, 'pg_database') is null or exists (
-                  select from pg_db_role_setting as s
-                  where s.setdatabase = d.oid and s.setrole = 0 and %s = any (s.setconfig)
-              ))
-            order by 1
         """
+        Drop what killed runs left behind, and return the names.
+
+        Raises:
+            GateError: IUG-086, somebody is in one of them, or it is another login's.
+        """
+        query = "select datname from pg_database where starts_with(datname, %s) order by 1"
         with closing(self.connect()) as conn:
-            names = [n for (n,) in conn.execute(query, (PREFIX, MARK)).fetchall()]
+            names = [n for (n,) in conn.execute(query, (PREFIX,)).fetchall()]
             found = [n for n in names if (match := NAME.fullmatch(n)) and _is_dead(conn, match)]
             for name in found:
-                self._drop(conn, name)
+                try:
+                    self._drop(conn, name)
+                except (psycopg.errors.ObjectInUse, psycopg.errors.InsufficientPrivilege) as error:
+                    raise _not_dropped(name, name_holders(conn, name), error) from error
         return found
 
     @contextmanager
@@ -205,43 +203,36 @@ def name_of(conninfo: str) -> str:
     return str(psycopg.conninfo.conninfo_to_dict(conninfo)["dbname"])
 
 
-def end_sessions(conn: psycopg.Connection[Any], database: str, spared: Iterable[int] = ()) -> None:
-    """
-    End the sessions in a database of ours: it cannot be copied with one in it.
-
-    Those of other roles only as a superuser. Autovacuum makes room by itself.
-
-    Args:
-        conn: To another database.
-        database: Its name.
-        spared: Processes of sessions that may stay.
-    """
-    conn.execute(
-        "select pg_terminate_backend(a.pid, 5000)"
-        " from pg_stat_activity as a join pg_roles as r on r.rolname = current_user"
-        " where a.datname = %s and a.backend_type = 'client backend'"
-        " and (r.rolsuper or a.usesysid = r.oid) and a.pid <> all (%s::int[])",
-        (database, list(spared)),
+def _not_dropped(name: str, holders: str, error: psycopg.Error) -> GateError:
+    return GateError(
+        f'the database "{name}" of a killed run could not be dropped',
+        ident="IUG-086",
+        found=holders or " ".join(str(error).split()),
+        wanted="nobody in it, and its owner's login",
+        means="it is in the way of nothing but room",
+        next_command="iu-gates symmetry --clean",
+        more="docs/symmetry.md",
     )
 
 
-def drop_database(conn: psycopg.Connection[Any], name: str) -> None:
-    """Drop a database, with the sessions that are in it."""
-    identifier = sql.Identifier(name)
-    conn.execute(sql.SQL("drop database if exists {} with (force)").format(identifier))
+def _digest(run: str) -> str:
+    """Return the second half of a run's number, which nobody makes up."""
+    return hashlib.sha256(f"{PREFIX}{run}".encode()).hexdigest()[:8]
 
 
 def _key(run: str) -> int:
     """Return the second half of a run's advisory key: an integer of 32 bits with its sign."""
-    return int.from_bytes(bytes.fromhex(run[:8]), "big", signed=True)
+    return int.from_bytes(bytes.fromhex(run), "big", signed=True)
 
 
 def _is_dead(conn: psycopg.Connection[Any], name: re.Match[str]) -> bool:
-    """Tell whether nobody, in whatever database, holds the lock of the run that made it."""
+    """Tell whether a run made it, and nobody, in whatever database, holds the lock of that run."""
+    if _digest(name["drawn"]) != name["digest"]:
+        return False
     # pg_locks shows the halves of a key without their signs.
     query = (
         "select from pg_locks where locktype = 'advisory' and objsubid = 2"
         " and classid = %s::oid and objid = %s::oid"
     )
-    key = int(name["run"][:8], 16)
+    key = int(name["drawn"], 16)
     return conn.execute(query, (str(LOCKS), str(key))).fetchone() is None

@@ -14,9 +14,10 @@ from typing import Final
 
 import psycopg
 
+from iu_gates.dropping import end_sessions
 from iu_gates.symmetry.bench import Bench, Case, cannot_copy, cannot_read, holds_elsewhere
 from iu_gates.symmetry.cache import Chain
-from iu_gates.symmetry.copies import end_sessions, name_of
+from iu_gates.symmetry.copies import name_of
 from iu_gates.symmetry.project import Failure, Home, Revision, Runner
 from iu_gates.symmetry.reuse import says_outside, see_sequences
 from iu_gates.symmetry.verdict import Picture, Result

@@ -214,7 +214,7 @@ class Runner:
 
     @property
     def reads(self) -> frozenset[str]:
-        """What its processes have read so far, as `iu_gates.symmetry.recorder` writes it down."""
+        """What its processes have read so far, as `child.recorder` writes it down."""
         written = os.pread(self._read.fileno(), os.fstat(self._read.fileno()).st_size, 0)
         return frozenset(written.decode("utf-8", "surrogateescape").splitlines())
 
@@ -289,9 +289,8 @@ class Runner:
         # By path, and without folders in sys.path: the project's modules may have our names, and
         # those of the standard library.
         program = (
-            "import sys; sys.path[:] = filter(None, sys.path); pop = sys.argv.pop; import runpy;"
-            " runpy.run_path(pop(1))['record'](int(pop(1)));"
-            " runpy.run_path(pop(1), run_name='__main__')"
+            "import sys; sys.path[:] = filter(None, sys.path); import runpy;"
+            " runpy.run_path(sys.argv.pop(1), run_name='__main__')"
         )
         options = {
             "config": str(project.config_file.absolute()),
@@ -306,9 +305,8 @@ class Runner:
                 project.python,
                 "-c",
                 program,
-                str(Path(__file__).with_name("recorder.py")),
+                str(Path(__file__).parent / "child" / "start.py"),
                 str(self._read.fileno()),
-                str(Path(__file__).with_name("child.py")),
                 json.dumps(options),
             ],
             cwd=project.folder,

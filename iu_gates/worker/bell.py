@@ -47,7 +47,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from iu_gates import db
+from iu_gates import db, network
 from iu_gates.config import Settings
 from iu_gates.db import Conn
 from iu_gates.ending import Ending
@@ -74,6 +74,7 @@ class Bell:
             return
         # A session of our own, which a pooler has not: what is asked again is parsed once.
         conn.prepare_threshold = 0
+        network.keep_alive(conn, settings.network_wait)
         if db.fetch_value(conn, "show max_prepared_transactions") != "0":
             self.lacks = "max_prepared_transactions is not 0"
         if self.lacks:

@@ -43,7 +43,7 @@ FIGURES: Final = {
     "parked": ("parked_events", "Events to be tried again; at most 1001", ("route",)),
     "dead_letters": ("dead_letters", "Dead letters not redriven; at most 1001", ("route",)),
     "gate": ("switch_open", "1 if the switch lets workers work", ("switch",)),
-    "verdict": ("gate_in_force", "1 if the gate's verdict counts now", ("gate",)),
+    "verdict": ("gate_in_force", "1 if the gate's verdict counts now", ("route", "gate")),
     "heartbeat": ("heartbeat_age_seconds", "Time since a worker was seen", ("worker",)),
     "blocking": (
         "blocking_transaction_age_seconds",

@@ -13,19 +13,12 @@ from iu_gates.worker.crew import Crew, idle_batch
 from iu_gates.worker.loop import SHORTEST_WAIT, Loop
 
 LONGEST_BACKOFF: Final = 10.0
-LASTING: Final = {
-    "keepalives_idle": "5",
-    "keepalives_interval": "2",
-    "keepalives_count": "3",
-    "tcp_user_timeout": "10000",
-}
-"""A connection that waits for hours must notice that the other end is gone."""
 READ_ONLY: Final = "IUG-084"
 
 
 def once(crew: Crew) -> list[Batch]:
     """Work until nothing is left; then raise for the first route that failed."""
-    with db.connect(crew.settings, "worker", parameters=LASTING) as conn:
+    with db.connect(crew.settings, "worker") as conn:
         batches = Loop(crew, conn).until_idle()
     for error in crew.failures.values():
         raise db.translate(error) from error
@@ -49,7 +42,7 @@ def _stay(crew: Crew, number: int) -> list[Batch]:
     last: list[Batch] = []
     while not crew.is_over:
         try:
-            with db.connect(crew.settings, "worker", parameters=LASTING) as conn:
+            with db.connect(crew.settings, "worker") as conn:
                 loop = Loop(crew, conn, Bell(conn, crew.settings, crew.stop), number)
                 while not crew.is_over:
                     last = loop.step()

@@ -129,15 +129,30 @@ begin
         format('delete from iu_gates.alembic_version where not version_num = any (%1$L::text[]);
 insert into iu_gates.alembic_version (version_num) select unnest(%1$L::text[]) on conflict do nothing', v_heads),
         array_to_string(v_stamped, ' '),
-        -- A purge that is followed by no stamp is not carried out.
-        case when v_heads = '{}' then 'alembic stamp base'
-            else 'alembic stamp --purge ' || array_to_string(v_heads, ' ') end;
+        'alembic stamp --purge ' || coalesce(nullif(array_to_string(v_heads, ' '), ''), 'base');
 end
 $$;
 
 comment on function iu_gates.fn_false_stamp()
 is 'How alembic_version differs from what the last step or adoption left, and the command that mends it; no row if it does not';
 revoke execute on function iu_gates.fn_false_stamp() from public;
+
+create or replace function iu_gates.fn_require_recorded() returns void
+language plpgsql
+set search_path from current
+as $$
+declare
+    v_stamp record;
+begin
+    for v_stamp in select s.object, s.remedy from iu_gates.fn_false_stamp() as s loop
+        raise exception 'alembic_version is not as the last step left it'
+            using errcode = 'IUG46', detail = v_stamp.object, hint = v_stamp.remedy;
+    end loop;
+end
+$$;
+
+comment on function iu_gates.fn_require_recorded() is 'Raise if alembic_version was stamped: what never ran cannot be undone';
+revoke execute on function iu_gates.fn_require_recorded() from public;
 
 create or replace function iu_gates.fn_drift()
 returns table (object text, change text, is_part boolean, wanted text, found text, removal text)

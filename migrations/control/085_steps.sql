@@ -9,6 +9,7 @@ declare
     v_walk text := nullif(current_setting('iu_gates.walk', true), '');
     v_why text;
 begin
+    perform iu_gates.fn_require_recorded();
     -- The runtime lane goes down whatever has drifted: that switches off.
     if p_direction = 'up' or p_revision in ('008', '009', '060', '090', '100') then
         perform iu_gates.fn_require_no_drift();

@@ -8,7 +8,6 @@ import random
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from contextlib import ExitStack
@@ -17,7 +16,7 @@ from typing import Final
 
 import psycopg
 from checks import Checks, walk_clean
-from stage import Failure, Stage, make_logins, open_stage, poll
+from stage import Failure, Stage, open_server, open_stage, poll
 
 from iu_gates.embedded import Server
 from iu_gates.symmetry import Snapshot
@@ -235,14 +234,7 @@ def main(arguments: argparse.Namespace) -> int:
     repeat = f"scripts/torture/advance {arguments.rounds} --seed {seed}"
     began = time.monotonic()
     with ExitStack() as stack:
-        directory = Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix="iu-gates-torture-"))
-        )
-        directory.chmod(0o711)
-        server = Server(directory / "server", major=arguments.major, settings=SETTINGS)
-        server.start()
-        stack.callback(server.wipe)
-        make_logins(server)
+        server, directory = stack.enter_context(open_server(arguments.major, SETTINGS))
         with open_stage(server, "clean", directory / "clean") as stage:
             clean = walk_clean(stage)
         chance = random.Random(seed)  # noqa: S311  it keeps no secret

@@ -20,6 +20,8 @@ from projects_dump import WORK, Alembic, Postgres, Seen, check, working
 from iu_gates.embedded import Server
 
 ROOT: Final = Path(__file__).parents[2]
+sys.path.append(str(ROOT))
+from tests.support.projects import make_project  # noqa: E402  it writes projects
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,9 @@ class Recipe:
 
     Attributes:
         package: Its name on PyPI.
-        config: Its alembic.ini, in site-packages; "" writes one of two lines.
+        config: Its alembic.ini, in site-packages.
         folder: The working directory, in site-packages.
-        location: The script_location of the two lines.
+        versions: In place of `config`: its versions, to be run with the plainest env.py.
         driver: In the URL.
         how: See `projects_command`.
         variables: Environment variables that hold the URL.
@@ -43,7 +45,7 @@ class Recipe:
     package: str
     config: str = ""
     folder: str = ""
-    location: str = ""
+    versions: str = ""
     driver: str = "postgresql+psycopg"
     how: str = "plain"
     variables: tuple[str, ...] = ()
@@ -86,6 +88,22 @@ RECIPES: Final = {
             "dstack/_internal/server",
             driver="postgresql+asyncpg",
             variables=("DSTACK_DATABASE_URL",),
+        ),
+        Recipe("ckan", "ckan/migration/alembic.ini", driver="postgresql+psycopg2"),
+        Recipe("octavia", versions="octavia/db/migration/alembic_migrations/versions"),
+        Recipe("jupyterhub", versions="jupyterhub/alembic/versions"),
+        Recipe(
+            "apache_superset",
+            versions="superset/migrations/versions",
+            driver="postgresql+psycopg2",
+            environment={"SUPERSET_SECRET_KEY": "a key for migrations alone, and for a trial"},
+        ),
+        Recipe(
+            "galaxy-data",
+            "galaxy/model/migrations/alembic.ini",
+            driver="postgresql+psycopg2",
+            options=("-x", "gxy_url={url}", "-x", "tsi_url={url}"),
+            setup="import galaxy.model; galaxy.model.Base.metadata.create_all(engine)",
         ),
     )
 }
@@ -133,11 +151,12 @@ class Trial:
     site: Path
     server: Server
     setup: str = ""
+    plain: Path | None = None
 
     @property
     def config(self) -> Path:
-        """Its alembic.ini."""
-        return self.site / self.recipe.config
+        """Its alembic.ini, or one that names its versions."""
+        return self.plain or self.site / self.recipe.config
 
     @property
     def folder(self) -> Path:
@@ -152,7 +171,7 @@ class Trial:
 
 def try_project(trial: Trial, version: str, directory: Path) -> int:
     """Try a project in both ways, print its line and the differences; return how many."""
-    trial = replace(trial, setup=make_setup(trial))
+    trial = replace(trial, setup=make_setup(trial), plain=make_plain(trial, directory))
     ours = run_ours(trial, directory)
     theirs = run_check(trial)
     keep = {"ours": ours, "check": [asdict(s) for s in theirs]}
@@ -165,6 +184,17 @@ def environment(recipe: Recipe) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "IU_GATES_"))}
     home = tempfile.gettempdir()
     return {**kept, "AIRFLOW_HOME": f"{home}/airflow", **recipe.environment}
+
+
+def make_plain(trial: Trial, directory: Path) -> Path | None:
+    """Write the plainest env.py for a project's versions, and return its alembic.ini."""
+    if not trial.recipe.versions:
+        return None
+    folder = Path(tempfile.mkdtemp(dir=directory))
+    config = make_project(folder, ())
+    versions = trial.site / trial.recipe.versions
+    config.write_text(config.read_text("utf-8") + f"version_locations = {versions}\n", "utf-8")
+    return config
 
 
 def make_setup(trial: Trial) -> str:

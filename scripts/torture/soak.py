@@ -6,88 +6,44 @@ import argparse
 import os
 import random
 import signal
-import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import datetime
-from pathlib import Path
 from typing import Any, Final
 
 import psycopg
 from psycopg import sql
+from soak_ground import LONGEST, SECOND, Look, go_live, prepare, run, walk
 from soak_hosts import UNITS, Elsewhere, Scene, Writer
-from soak_model import PREFIX, Model, Transaction, Version, compare, compare_within
+from soak_model import PREFIX, Model, Version
+from soak_rest import OPEN_DEAD, describe_left, has_rest, hold_against, show_table
 from soak_workers import KINDS, Workers
-from stage import OPERATOR, Failure, Stage, make_logins, open_stage, poll
+from stage import Failure, Stage, open_server, open_stage, poll
 
 from iu_gates import disable
 from iu_gates.config import ROUTE
-from iu_gates.embedded import Server
 from iu_gates.errors import IuGatesError, NotDrainedError
 
-SECOND: Final = "soak.one_unit"
-TAKEN, POISONED = UNITS[0], UNITS[:2]
-"""The second route takes one unit; of these two some versions are refused now and then."""
+POISONED: Final = UNITS[:2]
+"""Of these some versions are refused now and then."""
 WRITERS: Final = 8
-LONGEST: Final = 120.0
 ELSEWHERE: Final = "elsewhere"
 SETTINGS: Final = {
     "max_connections": 60,
     "max_prepared_transactions": 20,
     "log_min_messages": "fatal",
 }
-POISON: Final = """
-create table public.refused (subject text primary key);
-grant select on public.refused to public;
-create function public.fn_refuse() returns trigger language plpgsql as $$
-begin
-    if (new.payload -> 'data' ->> 'version_seq')::bigint % 3 = 0
-       and exists (select from public.refused as r where r.subject = new.subject) then
-        raise 'refused' using errcode = '22000';
-    end if;
-    return new;
-end $$;
-create trigger refuse before insert on public.event_outbox
-for each row execute function public.fn_refuse();
-"""
-APPROVE: Final = """
-insert into iu_gates.approval (route_name, definition_hash, digest, logins, granted_at, expires_at)
-select route_name, definition_hash, 'a', '{alice}', now(), now() + interval '1 h'
-from iu_core.iu_outbound_route where route_name = %s
-"""
-GO_LIVE: Final = (
-    "select iu_core.fn_iu_route_live(%s, null, max(approval_id)) from iu_gates.approval"
-)
 END_SESSIONS: Final = """
 select pg_terminate_backend(pid) from pg_stat_activity
 where application_name = 'iu-gates worker' limit %s
 """
-DELIVERED: Final = """
-select o.subject, (o.payload -> 'data' ->> 'version_seq')::bigint
-from public.event_outbox as o
-where starts_with(o.idempotency_key, %s || ':') and starts_with(o.subject, %s) order by o.id
-"""
 LATE: Final = "select count(*) from iu_core.iu_route_attempt where attempted_at > %s"
 AGAIN: Final = "select count(*) from iu_core.iu_route_attempt where status = 'duplicate'"
 DEAD: Final = "select route_name, subject, version_seq from iu_core.iu_route_dead_letter"
-OPEN_DEAD: Final = """
-select d.route_name, d.subject, d.reason, count(*), min(d.version_seq), max(d.version_seq)
-from iu_core.iu_route_dead_letter as d
-where not exists (select from iu_core.iu_route_redrive as r
-                  where r.dead_letter_id = d.dead_letter_id)
-group by 1, 2, 3
-"""
 MARK: Final = "select coalesce(max(id), 0) from public.event_outbox"
-LEFT: Final = """
-select count(*) from public.unit_version as u where u.version_seq > 1 and starts_with(u.unit, %s)
-and not exists (select from public.event_outbox as o where o.idempotency_key =
-    iu_core.fn_iu_idempotency_key(%s, 'iu.version_applied', u.unit, u.version_seq))
-"""
 
 
 class Soak:
@@ -277,7 +233,7 @@ class Soak:
 
     def disable_and_advance(self) -> None:
         """Off: from "drained" on nothing comes. Then on again, by the gates."""
-        look = _Look(self.stage)
+        look = Look(self.stage)
         deadline = time.monotonic() + LONGEST
         while True:
             try:
@@ -328,9 +284,9 @@ class Soak:
         self._end_prune(wait=True)
         self.heal()
         try:
-            poll(self._has_rest, "everything is delivered", LONGEST)
+            poll(lambda: has_rest(self.stage), "everything is delivered", LONGEST)
         except Failure as error:
-            raise Failure(f"{error}; {self._describe_left()}") from None
+            raise Failure(f"{error}; {describe_left(self.stage)}") from None
         self._look()
         for line in (("audit",), ("ledger", "verify"), ("status",)):
             run(self.stage, *line)
@@ -339,112 +295,9 @@ class Soak:
         )
         committed = self.scene.model.resolve({Version(*row) for row in there})
         return {
-            route: self._hold_against(committed, route, unit)
-            for route, unit in ((ROUTE, None), (SECOND, TAKEN))
+            route: hold_against(self.stage, committed, route, self.dead)
+            for route in (ROUTE, SECOND)
         }
-
-    def _describe_left(self) -> str:
-        """Say what has not been delivered, and where it is."""
-        parked = self.stage.fetch("select * from iu_core.iu_route_parked order by event_id limit 5")
-        open_dead = self.stage.fetch(OPEN_DEAD)
-        left = self._fetch(LEFT, PREFIX, ROUTE), self._fetch(LEFT, TAKEN, SECOND)
-        return f"left {left}, parked {parked}, open dead letters {open_dead}"
-
-    def _has_rest(self) -> bool:
-        query = "select count(*) from iu_core.iu_route_parked"
-        if self._fetch(query) or self._fetch(LEFT, PREFIX, ROUTE):
-            return False
-        return bool(self._fetch(LEFT, TAKEN, SECOND) == 0)
-
-    def _hold_against(self, committed: list[Transaction], route: str, unit: str | None) -> int:
-        delivered = [Version(*row) for row in self.stage.fetch(DELIVERED, route, PREFIX)]
-        dead = {version for name, version in self.dead if name == route and route == SECOND}
-        compare_within(route, committed, delivered, dead)
-        return compare(route, committed, delivered, unit=unit, dead=dead)
-
-
-class _Look:
-    """What there was at the moment at which `disable` said that it is drained."""
-
-    def __init__(self, stage: Stage) -> None:
-        self.mark = 0
-        self.at: datetime | None = None
-        self._stage = stage
-
-    def hear(self, text: str) -> None:
-        """Note the moment."""
-        if text == "off and drained":
-            ((self.at, self.mark),) = self._stage.fetch(
-                "select clock_timestamp(), coalesce(max(id), 0) from public.event_outbox"
-            )
-
-
-def walk(stage: Stage, to: str, see_to_workers: Callable[[], None]) -> None:
-    """Advance, approving what is asked for, with the stage's host at work for the drill."""
-    stage.host.at_work.set()
-    deadline = time.monotonic() + LONGEST
-    while True:
-        see_to_workers()
-        process = stage.start(["-m", "iu_gates", "advance", "--to", to])
-        said = process.communicate(timeout=LONGEST)[0]
-        if process.returncode == 0:
-            break
-        if "iu-gates approve" in said:
-            stage.approve()
-        elif process.returncode not in {3, 6} or time.monotonic() > deadline:
-            raise Failure(f"advance ended with {process.returncode}: {said}")
-    stage.host.at_work.clear()
-
-
-def run(stage: Stage, *line: str) -> None:
-    """Run a command that has to end with 0."""
-    process = stage.start(["-m", "iu_gates", *line])
-    said = process.communicate(timeout=LONGEST)[0]
-    if process.returncode:
-        raise Failure(f"{' '.join(line)} ended with {process.returncode}: {said}")
-
-
-def prepare(stage: Stage) -> None:
-    """Walk to live with a worker; then a second route, and policies that a soak can wait for."""
-    with stage.connect(OPERATOR) as conn:
-        conn.execute(POISON)
-    policy = ("--tries", "2", "--backoff", "1", "--budget", "1000000")
-    walk(stage, "substrate", lambda: None)
-    run(stage, "route", "set", ROUTE, *policy, "--on-dead-letter", "hold")
-    walk(stage, "live", stage.see_to_worker)
-    stage.kill_worker()
-    takes = ("--event-type", "iu.version_applied", "--filter-subject", TAKEN)
-    run(stage, "route", "add", SECOND, *takes, *policy, "--on-dead-letter", "pass")
-    run(stage, "route", "enable", SECOND)
-    go_live(stage)
-
-
-def go_live(stage: Stage) -> None:
-    """Take the second route live as its owner can, by hand: its gates are not what soaks here."""
-    with stage.connect() as conn:
-        for query in (APPROVE, GO_LIVE):
-            conn.execute(query, (SECOND,))
-
-
-def show_table(soak: Soak, delivered: dict[str, int]) -> None:
-    """Print what was done, by whom, and what became of it."""
-    kinds = Counter(t.shape for t in soak.scene.model.transactions)
-    ends = Counter(t.outcome for t in soak.scene.model.transactions)
-    rows: dict[str, object] = {
-        "transactions": f"{sum(kinds.values())}: {_count(kinds)}",
-        "ended": _count(ends),
-        "acts": _count(soak.done),
-        "dead letters": f"{len(soak.dead)}, all put back",
-        **{f"delivered, {route}": number for route, number in delivered.items()},
-        "resumed after": f"{statistics.median(soak.resumed):.2f} s (median),"
-        f" {max(soak.resumed):.2f} s (longest)",
-    }
-    for name, text in rows.items():
-        print(f"{name:40}{text}")
-
-
-def _count(counter: Counter[str]) -> str:
-    return ", ".join(f"{number} {name}" for name, number in counter.most_common())
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -452,14 +305,7 @@ def main(arguments: argparse.Namespace) -> int:
     seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(2**32)
     print(f"seed {seed}, {arguments.minutes:g} minutes", flush=True)
     with ExitStack() as stack:
-        directory = Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix="iu-gates-torture-"))
-        )
-        directory.chmod(0o711)
-        server = Server(directory / "server", major=arguments.major, settings=SETTINGS)
-        server.start()
-        stack.callback(server.wipe)
-        make_logins(server)
+        server, directory = stack.enter_context(open_server(arguments.major, SETTINGS))
         with psycopg.connect(server.conninfo(), autocommit=True) as conn:
             conn.execute(sql.SQL("create database {}").format(sql.Identifier(ELSEWHERE)))
         with open_stage(server, "soak", directory / "soak") as stage:
@@ -482,7 +328,7 @@ def main(arguments: argparse.Namespace) -> int:
                     # A database with a prepared transaction cannot be dropped.
                     server.start()
                     soak.finish_prepared()
-    show_table(soak, delivered)
+    show_table(soak.scene.model, soak.done, soak.resumed, len(soak.dead), delivered)
     print(f"every promise held, PostgreSQL {server.major}, seed {seed}")
     return 0
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -213,7 +214,24 @@ def open_stage(server: Server, name: str, folder: Path) -> Iterator[Stage]:
             conn.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
 
-def make_logins(server: Server) -> None:
+@contextmanager
+def open_server(
+    major: int | None, settings: Mapping[str, str | int]
+) -> Iterator[tuple[Server, Path]]:
+    """Give a running server with the three logins, and the directory that it is in; both go."""
+    with tempfile.TemporaryDirectory(prefix="iu-gates-torture-") as name:
+        directory = Path(name)
+        directory.chmod(0o711)
+        server = Server(directory / "server", major=major, settings=settings)
+        server.start()
+        try:
+            _make_logins(server)
+            yield server, directory
+        finally:
+            server.wipe()
+
+
+def _make_logins(server: Server) -> None:
     """Make the three logins."""
     with psycopg.connect(server.conninfo(), autocommit=True) as conn:
         conn.execute(f"create role {OPERATOR} login createrole")

@@ -88,6 +88,9 @@ class Trap:
 def describe(gen: Generator[Any, Any, Any]) -> str:
     """Return the statement that a generator of psycopg would send."""
     told = gen.gi_frame.f_locals if gen.gi_frame else {}
+    if "gen" in told:
+        # Of a connection with a bound for its network, which has psycopg's own within.
+        return describe(told["gen"])
     text = told.get("query") or told.get("command") or gen.__name__
     if isinstance(text, bytes):
         text = text.decode()

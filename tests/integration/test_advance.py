@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from iu_gates import advance, backups, config, disable, ledger, site
+from iu_gates import advance, audit, backups, config, disable, ledger, site, worker
 from iu_gates.errors import (
     AS_ANOTHER,
     GateError,
@@ -22,8 +22,8 @@ from iu_gates.errors import (
 from iu_gates.model import GATES
 from tests.support.databases import Servers
 from tests.support.engine import in_background, wait_until
-from tests.support.play import MakeStage, Stage, stages
-from tests.support.walk import State, pass_gates
+from tests.support.play import MakeStage, Stage
+from tests.support.walk import ROUTE, State, pass_gates
 
 LEDGER_KEY, WALK_KEY = 18773004, 18773005
 OTHER_HOST = """
@@ -68,13 +68,6 @@ IS_ASLEEP = """
 select 1 from pg_stat_activity where datname = current_database()
 and application_name = 'iu-gates advance' and wait_event = 'PgSleep'
 """
-
-
-@pytest.fixture
-def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
-    """Give a maker of stages."""
-    with stages(servers, major, tmp_path) as make:
-        yield make
 
 
 @contextmanager
@@ -211,6 +204,41 @@ def test_at_live_what_runs_out_by_itself_stops_nothing(make_stage: MakeStage) ->
 
     assert (result.reports, result.next_gate) == ((), None)
     assert stage.status().next_gate is None
+
+
+def test_live_without_its_verdicts_is_a_canary_again(make_stage: MakeStage) -> None:
+    """
+    P9: after a re-base all that 081 ever delivered is no canary: it begins anew, and none is lost.
+    """
+    stage = make_stage(State.LIVE)
+    stage.write("u", 1, 2, 3)
+    worker.run(stage.settings, once=True)
+    stage.conn.execute("select iu_gates.fn_void(array['canary', 'live'], 'it was re-based')")
+    with stage.host() as host, stage.worker():
+        assert stage.walk() == ["canary", "live"]
+        wait_until(lambda: stage.count("sent") > 10, "deliveries")
+    assert stage.list_steps()[-4:] == ["down 082", "down 081", "up 081", "up 082"]
+    worker.run(stage.settings, once=True)
+    assert host.written > 0
+    (report,) = audit.audit(stage.settings, ROUTE)
+    assert report.passed, report.findings
+    assert report.counts["delivered"] == report.counts["host"]
+
+
+def test_live_that_could_not_come_up_again_stays(make_stage: MakeStage) -> None:
+    """
+    P9: with an approval that ran out it would be dry for good: it is left as it is, and said.
+    """
+    stage = make_stage(State.LIVE)
+    expired = '{"outcome": "pass", "expires_at": "2000-01-01T00:00:00Z"}'
+    stage.conn.execute("select iu_gates.fn_ledger_append('verdict', 'approval', %s)", (expired,))
+    stage.conn.execute("select iu_gates.fn_void(array['canary', 'live'], 'it was re-based')")
+    before = stage.list_steps()
+    with pytest.raises(GateError, match="could not come up again") as raised:
+        stage.advance()
+    assert 'gate "approval"' in str(raised.value.found)
+    assert raised.value.next_command == "iu-gates disable && iu-gates advance"
+    assert (stage.list_steps(), stage.status().routes[0].mode) == (before, "live")
 
 
 def test_approval_that_ran_out_before_live_is_asked_for_again(make_stage: MakeStage) -> None:

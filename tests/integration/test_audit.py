@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import psycopg
 import pytest
 
 from iu_gates import audit, worker
 from iu_gates.model import AuditReport
-from tests.support.databases import Servers
-from tests.support.play import INSERT, ROUTE, MakeStage, Stage, stages
+from tests.support.play import INSERT, ROUTE, MakeStage, Stage
 from tests.support.walk import State
 
-
-@pytest.fixture
-def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
-    """Give a maker of stages."""
-    with stages(servers, major, tmp_path) as make:
-        yield make
+OUT_OF_ORDER = "events attempted before an earlier one of their unit"
 
 
 def count(stage: Stage) -> AuditReport:
@@ -137,7 +128,7 @@ def test_reordered_is_named(live: Stage) -> None:
         " where a.event_id < 0 and e.subject = 'unit' and e.version_seq in (2, 3)"
         " and e.event_id <> -a.event_id"
     )
-    assert faults(live)["events attempted before an earlier one of their unit"].startswith("1: ")
+    assert faults(live)[OUT_OF_ORDER].startswith("1: ")
 
 
 def test_transactions_at_one_time_may_come_either_way(live: Stage) -> None:
@@ -155,21 +146,24 @@ def test_transactions_at_one_time_may_come_either_way(live: Stage) -> None:
     assert report.counts["ahead"] == 1
 
 
+def faults_where_the_first_came_last(stage: Stage, unit: str) -> dict[str, str]:
+    """Attempt what was written of a unit, put version 2 behind the others, and audit that."""
+    worker.run(stage.settings, once=True, limit=1)
+    tamper(
+        stage,
+        "update iu_core.iu_route_attempt as a set attempt_id = default from iu_core.iu_event as e"
+        f" where e.event_id = a.event_id and e.subject = '{unit}' and e.version_seq = 2",
+    )
+    return faults(stage)
+
+
 def test_later_transaction_out_of_order_is_named(live: Stage) -> None:
     """
     P3: what began after an earlier one had committed comes after it; the times of commits tell.
     """
     live.write("later", 2)
     live.write("later", 3)
-    worker.run(live.settings, once=True, limit=1)
-    tamper(
-        live,
-        "update iu_core.iu_route_attempt as a set attempt_id = default from iu_core.iu_event as e"
-        " where e.event_id = a.event_id and e.subject = 'later' and e.version_seq = 2",
-    )
-    assert faults(live) == {
-        "events attempted before an earlier one of their unit": "1: later version 3"
-    }
+    assert faults_where_the_first_came_last(live, "later") == {OUT_OF_ORDER: "1: later version 3"}
 
 
 def test_one_transaction_out_of_order_is_named(live: Stage) -> None:
@@ -178,15 +172,7 @@ def test_one_transaction_out_of_order_is_named(live: Stage) -> None:
     """
     with live.conn.transaction():
         live.write("whole", 2, 3)
-    worker.run(live.settings, once=True, limit=1)
-    tamper(
-        live,
-        "update iu_core.iu_route_attempt as a set attempt_id = default from iu_core.iu_event as e"
-        " where e.event_id = a.event_id and e.subject = 'whole' and e.version_seq = 2",
-    )
-    assert faults(live) == {
-        "events attempted before an earlier one of their unit": "1: whole version 3"
-    }
+    assert faults_where_the_first_came_last(live, "whole") == {OUT_OF_ORDER: "1: whole version 3"}
 
 
 def test_orphan_is_named(live: Stage) -> None:
@@ -254,6 +240,7 @@ def test_parked_and_redriven_are_no_fault(live: Stage) -> None:
     )
     live.conn.execute("delete from iu_core.iu_route_parked")
     assert count(live).counts["ahead"] == 1
+    assert faults(live) == {OUT_OF_ORDER: "1: unit version 6"}
     live.conn.execute(
         "with d as (insert into iu_core.iu_route_dead_letter (route_name, event_id,"
         " idempotency_key, reason, subject, version_seq, payload) select route_name, event_id,"

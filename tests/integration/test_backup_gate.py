@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,8 @@ from iu_gates.backup import Backup
 from iu_gates.errors import GateError, IuGatesError
 from iu_gates.model import Verdict
 from iu_gates.rollback import rollback
-from tests.support.databases import Servers
-from tests.support.play import MakeStage, Stage, stages
+from tests.support.play import MakeStage, Stage
 from tests.support.walk import State, walk_to
-
-
-@pytest.fixture
-def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
-    """Give a maker of stages."""
-    with stages(servers, major, tmp_path) as make:
-        yield make
 
 
 def judge(stage: Stage, gate: str | None = None, path: Path | None = None) -> Verdict:
@@ -161,16 +153,21 @@ def alter_both(backup: Backup) -> None:
         ("record", alter_both),
         ("ledger chain", lambda b: rewrite(b, "ledger_hash", "0" * 64)),
         ("database oid", lambda b: rewrite(b, "oid", 1)),
+        ("archive", alter),
+        ("archive", lambda b: describe(b).unlink()),
     ],
 )
 def test_archive_that_was_tampered_with_is_not_replaced_in_silence(
     make_stage: MakeStage, name: str, tamper: Callable[[Backup], object]
 ) -> None:
     """
-    Altered together with its manifest: no step and no new archive; what the error names gets on.
+    Altered, alone or with its manifest: no step and no new archive; what the error names gets on.
+
+    Nor where its verdict ran out, and another would be taken anyway.
     """
     stage = make_stage()
     stage.walk("backup")
+    stage.conn.execute("select iu_gates.fn_void(array['backup'], 'it ran out')")
     (archive,) = stage.settings.backup_dir.glob("*.dump")
     tamper(Backup(archive, None))
 
@@ -184,6 +181,18 @@ def test_archive_that_was_tampered_with_is_not_replaced_in_silence(
     assert stage.list_steps() == []
     backups.create_backup(stage.settings)
     assert stage.advance().reports[0].verdict.gate == "substrate"
+
+
+def test_archive_that_was_put_away_is_replaced(make_stage: MakeStage) -> None:
+    """
+    Where its verdict ran out, what is gone altogether is nobody's forgery.
+    """
+    stage = make_stage()
+    stage.walk("backup")
+    stage.conn.execute("select iu_gates.fn_void(array['backup'], 'it ran out')")
+    for file in stage.settings.backup_dir.iterdir():
+        file.unlink()
+    assert stage.advance().reports[0].verdict.gate == "backup"
 
 
 def test_archive_from_before_a_re_base_is_replaced(make_stage: MakeStage) -> None:

@@ -24,13 +24,6 @@ def stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[Stage]:
         yield make(State.SUBSTRATE)
 
 
-@pytest.fixture
-def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
-    """Give a maker of stages."""
-    with stages(servers, major, tmp_path) as make:
-        yield make
-
-
 def take(settings: Settings, count: int) -> list[str]:
     """Take backups; return their names, the oldest first."""
     return [backups.create_backup(settings).path.name for _ in range(count)]

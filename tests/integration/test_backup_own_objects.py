@@ -19,18 +19,11 @@ from iu_gates.errors import GateError, RefusedError, UsageError
 from iu_gates.model import Verdict
 from iu_gates.rollback import rollback
 from tests.docs.pages import marked_block, read
-from tests.support.databases import Database, Servers
-from tests.support.play import MakeStage, Stage, stages
+from tests.support.databases import Database
+from tests.support.play import MakeStage, Stage
 from tests.support.walk import HOST, State
 
 DAY = timedelta(days=1)
-
-
-@pytest.fixture
-def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
-    """Give a maker of stages."""
-    with stages(servers, major, tmp_path) as make:
-        yield make
 
 
 @pytest.fixture

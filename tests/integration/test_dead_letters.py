@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -14,10 +12,9 @@ from iu_gates import audit, dead_letters, ledger, worker
 from iu_gates.cli.main import main
 from iu_gates.errors import RefusedError, UsageError
 from iu_gates.model import LetterFilter
-from tests.support.databases import Servers
 from tests.support.engine import in_background, wait_until
 from tests.support.moving import RUN
-from tests.support.play import MakeStage, Stage, stages
+from tests.support.play import MakeStage, Stage
 from tests.support.walk import ROUTE, SITE_KEY, State
 
 CHECK = "alter table public.event_outbox add constraint no_bad check (subject not like 'bad%')"
@@ -26,13 +23,6 @@ TAKE_KEY = """
 insert into public.event_outbox (event_type, subject, payload, idempotency_key)
 values ('x', 'x', '{}', 'iu.version_applied.workflow:iu.version_applied:2:taken')
 """
-
-
-@pytest.fixture
-def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
-    """Give a maker of stages."""
-    with stages(servers, major, tmp_path) as make:
-        yield make
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -16,20 +15,12 @@ from iu_gates import disable
 from iu_gates.errors import GateError, NotDrainedError, UsageError
 from iu_gates.model import DisableResult
 from tests.support import rounds
-from tests.support.databases import Servers
 from tests.support.engine import GATE_KEY, in_background, run_batch, wait_until
-from tests.support.play import ROUTE, MakeStage, Stage, stages
+from tests.support.play import ROUTE, MakeStage, Stage
 from tests.support.walk import State
 
 LEDGER_KEY = 18773004
 ROUNDS = int(os.environ.get("IU_GATES_DISABLE_ROUNDS", "6"))
-
-
-@pytest.fixture
-def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
-    """Give a maker of stages."""
-    with stages(servers, major, tmp_path) as make:
-        yield make
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ key held (`test_disable_answers_while_everything_else_is_held`), an `advance` at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
@@ -21,9 +21,8 @@ from psycopg.sql import SQL, Identifier
 from iu_gates import config, disable, lanes
 from iu_gates.embedded import Server
 from iu_gates.errors import NotDrainedError, RefusedError
-from tests.support.databases import Servers
 from tests.support.engine import GATE_KEY, in_background, run_batch, wait_until
-from tests.support.play import ROUTE, MakeStage, Stage, stages
+from tests.support.play import ROUTE, MakeStage, Stage
 from tests.support.walk import SITE_KEY, State, require_template, walk_down
 
 RAISES = (
@@ -31,13 +30,6 @@ RAISES = (
     " raise exception 'broken' using errcode = '53100'; end $$"
 )
 KEY = "iu.version_applied.workflow:iu.version_applied:2:unit"
-
-
-@pytest.fixture
-def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
-    """Give a maker of stages."""
-    with stages(servers, major, tmp_path) as make:
-        yield make
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,21 +10,14 @@ from iu_gates import disable
 from iu_gates.cli.main import main
 from iu_gates.doctor import doctor
 from iu_gates.errors import IuGatesError, RefusedError
+from iu_gates.gates import substrate
 from iu_gates.rollback import rollback
 from tests.support.command import run_psql
-from tests.support.databases import Servers
-from tests.support.play import MakeStage, stages
+from tests.support.play import MakeStage
 from tests.support.walk import State
 
 EDIT = "alter function iu_core.fn_iu_capture() cost 7"
 GRANT = "grant insert on iu_core.iu_event to public"
-
-
-@pytest.fixture
-def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
-    """Give a maker of stages."""
-    with stages(servers, major, tmp_path) as make:
-        yield make
 
 
 def test_without_drift_it_ends_with_0(
@@ -132,7 +123,10 @@ def test_false_stamp_is_named_and_stops_advance_and_rollback(
     assert not list(stage.settings.backup_dir.glob("*"))
     result = disable.disable(stage.settings)
     assert result.drained
-    assert result.lane.startswith("lane behind: alembic_version is not as the last step left it")
+    why = "alembic_version is not as the last step left it; nothing was changed"
+    assert result.lane == f"lane behind: {why}; {mend} && iu-gates disable"
+    judged = substrate.judge(substrate.collect(stage.conn, stage.settings), stage.settings)
+    assert [f.remedy for f in judged.failures] == [mend]
 
     assert main(["drift", "--sql", "--database-url", url]) == 3
     run_psql(stage.database, capsys.readouterr().out)

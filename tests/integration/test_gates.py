@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -10,9 +9,8 @@ import pytest
 
 from iu_gates import advance, approvals, disable, ledger
 from iu_gates.errors import AS_ANOTHER, GateError
-from tests.support.databases import Servers
 from tests.support.engine import wait_until
-from tests.support.play import WAIVER, MakeStage, Stage, stages
+from tests.support.play import WAIVER, MakeStage, Stage
 from tests.support.walk import State
 
 NO_EVIDENCE = "select iu_gates.fn_void(array['dry_run', 'disable_proven', 'approval'], 'a test')"
@@ -26,13 +24,6 @@ do $$ begin
     execute format('alter database %I set default_transaction_read_only = on', current_database());
 end $$
 """
-
-
-@pytest.fixture
-def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
-    """Give a maker of stages."""
-    with stages(servers, major, tmp_path) as make:
-        yield make
 
 
 def refuse(stage: Stage, to: str | None = None) -> GateError:

@@ -9,7 +9,7 @@ import shlex
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,8 @@ from iu_gates import export, ledger
 from iu_gates.config import Settings
 from iu_gates.errors import IuGatesError, LockHeldError, RefusedError
 from tests.support.cli import end, poll, run_command, start_command
-from tests.support.databases import Servers
 from tests.support.engine import run_batch, write_bulk
-from tests.support.play import MakeStage, Stage, stages
+from tests.support.play import MakeStage, Stage
 from tests.support.walk import ROOT, State
 
 TABLES = (
@@ -36,13 +35,6 @@ TABLES = (
     "capture_span",
     "capture_baseline",
 )
-
-
-@pytest.fixture
-def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
-    """Give a maker of stages."""
-    with stages(servers, major, tmp_path) as make:
-        yield make
 
 
 @pytest.fixture

@@ -33,22 +33,14 @@ from iu_gates import (
 from iu_gates.cli.main import main
 from iu_gates.errors import IuGatesError, NotDrainedError, RefusedError, UsageError
 from iu_gates.model import LedgerEntry
-from tests.support.databases import Servers
 from tests.support.engine import GATE_KEY, run_batch, wait_until
-from tests.support.play import MakeStage, Stage, stages
+from tests.support.play import MakeStage, Stage
 from tests.support.walk import State
 
 LEDGER_KEY: Final = 18773004
 WALK_KEY: Final = 18773005
 ELSEWHERE: Final = "3:" + "a" * 32
 Run = Callable[..., int]
-
-
-@pytest.fixture
-def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
-    """Give a maker of stages."""
-    with stages(servers, major, tmp_path) as make:
-        yield make
 
 
 @pytest.fixture

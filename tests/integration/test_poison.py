@@ -176,6 +176,25 @@ def test_full_target_fails_by_policy(live: Engine, state: str) -> None:
     assert live.list_dead() == [(Event("bad", 2), "target full", state)]
 
 
+def test_server_that_is_full_is_no_events_fault(live: Engine) -> None:
+    """
+    T18: class 53 that nobody raised ends the batch: nothing is parked, tried or given up on.
+    """
+    live.set_policy(max_tries=1)
+    set_hook(
+        live, "perform count(*) from (select n from generate_series(1, 9999) as n order by -n);"
+    )
+    write(live.conn, "a", 2, 3)
+    worker = live.make_conn()
+    worker.execute("set work_mem = '64kB'")
+    worker.execute("set temp_file_limit = '0'")
+    with pytest.raises(psycopg.errors.ConfigurationLimitExceeded):
+        run_batch(worker)
+    assert live.count_attempts() == len(live.list_parked()) == len(live.list_dead()) == 0
+    worker.execute("reset temp_file_limit")
+    assert run_batch(worker).sent == 2
+
+
 def test_deadlock_with_the_host_is_tried_again(live: Engine) -> None:
     """
     T18: a batch that loses a deadlock has parked nothing, and goes through the next time.

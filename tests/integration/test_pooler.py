@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -12,8 +10,7 @@ import pytest
 from iu_gates import disable, rollback, site
 from iu_gates.errors import LockHeldError
 from tests.support.command import run_alembic
-from tests.support.databases import Servers
-from tests.support.play import MakeStage, stages
+from tests.support.play import MakeStage
 from tests.support.pooler import PGBOUNCER, pooler
 from tests.support.tools import require_tool
 from tests.support.walk import State
@@ -32,11 +29,10 @@ SETTINGS = (
 
 
 @pytest.fixture
-def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
+def make_stage(make_stage: MakeStage) -> MakeStage:
     """Give a maker of stages; there has to be a pgbouncer."""
     require_tool("pgbouncer", there=PGBOUNCER is not None)
-    with stages(servers, major, tmp_path) as make:
-        yield make
+    return make_stage
 
 
 def read_settings(conn: psycopg.Connection) -> dict[str, str]:

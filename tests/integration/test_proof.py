@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import psycopg
 import pytest
 
 from iu_gates import db, hostrow, proof
 from iu_gates.errors import GateError
 from iu_gates.model import ProofReport
-from tests.support.databases import Servers
 from tests.support.engine import GATE_KEY
-from tests.support.play import MakeStage, Stage, stages
+from tests.support.play import MakeStage, Stage
 from tests.support.walk import State
 
 REJECT = """
@@ -40,13 +36,6 @@ end $$;
 create trigger take_key after insert on public.unit_version
 for each row execute function public.take_key();
 """
-
-
-@pytest.fixture
-def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
-    """Give a maker of stages."""
-    with stages(servers, major, tmp_path) as make:
-        yield make
 
 
 def read_all(stage: Stage) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -19,9 +19,8 @@ from iu_gates.errors import (
     UsageError,
 )
 from tests.support.cli import run_command
-from tests.support.databases import Servers
 from tests.support.engine import GATE_KEY, run_batch, wait_until
-from tests.support.play import MakeStage, Stage, stages
+from tests.support.play import MakeStage, Stage
 from tests.support.walk import State, walk_to
 
 HISTORY = (
@@ -33,13 +32,6 @@ HISTORY = (
     "iu_route_cursor",
     "iu_route_carry_over",
 )
-
-
-@pytest.fixture
-def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
-    """Give a maker of stages."""
-    with stages(servers, major, tmp_path) as make:
-        yield make
 
 
 @pytest.fixture

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from iu_gates.model import Finding, RehearsalReport
 from tests.support.databases import Servers
 from tests.support.engine import wait_until
 from tests.support.majors import newest_major
-from tests.support.play import PROCESSES, MakeStage, Stage, stages
+from tests.support.play import PROCESSES, MakeStage, Stage
 from tests.support.walk import ROUTE, State, walk_down, walk_to
 
 LEFTOVERS = "select datname from pg_database where datname like 'iu\\_gates\\_rehearsal\\_%'"
@@ -32,10 +32,9 @@ FORBID = "alter table public.event_outbox add constraint forbidden check (false)
 
 
 @pytest.fixture
-def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
+def make_stage(make_stage: MakeStage) -> MakeStage:
     """Give a maker of stages, without a waiver."""
-    with stages(servers, major, tmp_path) as make:
-        yield lambda *given, **values: make(*given, **{"waivers": [], **values})
+    return lambda *given, **values: make_stage(*given, **{"waivers": [], **values})
 
 
 def rehearse(stage: Stage, **values: Any) -> RehearsalReport:
@@ -388,6 +387,37 @@ def test_operator_rehearses_as_the_owner_of_a_copy(make_stage: MakeStage) -> Non
     assert report.place == "its own server"
     (entry,) = ledger.list_entries(stage.settings, kind="rehearsal")
     assert entry.actor == login
+
+
+def test_who_is_in_the_scratch_database_is_named(
+    make_stage: MakeStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    What was seen is in the ledger all the same; the command that is named drops it later.
+    """
+    monkeypatch.setattr("iu_gates.dropping.PATIENCE_SECONDS", 0)
+    stage = make_stage(State.RELAXED)
+    login = stage.make_login("iu_gates_operator")
+    stage.conn.execute(sql.SQL("alter role {} createdb").format(sql.Identifier(login)))
+    backups.create_backup(stage.settings)
+    settings = stage.settings_as(login)
+    with contextlib.ExitStack() as held:
+
+        def enter(text: str) -> None:
+            if text.startswith("applies 081"):
+                url = stage.database.server.conninfo(*list_scratch(stage))
+                held.enter_context(psycopg.connect(url, application_name="a monitor"))
+
+        with pytest.raises(GateError, match="could not be dropped") as raised:
+            rehearsal.rehearse(settings, enter)
+
+    assert raised.value.ident == "IUG-086"
+    assert "login postgres, a monitor" in str(raised.value.found)
+    assert raised.value.next_command == "iu-gates rehearse --clean"
+    (entry,) = ledger.list_entries(stage.settings, kind="rehearsal")
+    assert entry.facts["failed"] == []
+    (gone,) = rehearsal.clean(settings)
+    assert (gone.dropped, list_scratch(stage)) == (True, [])
 
 
 def test_login_that_may_not_make_databases_is_told_the_grant(make_stage: MakeStage) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,19 +17,11 @@ from iu_gates.cli.main import main
 from iu_gates.errors import IuGatesError, RefusedError
 from iu_gates.model import AuditReport, Span
 from tests.support.cli import end, poll, start_command
-from tests.support.databases import Servers
-from tests.support.play import INSERT, ROUTE, MakeStage, Stage, stages
+from tests.support.play import INSERT, ROUTE, MakeStage, Stage
 from tests.support.walk import SITE_KEY, State
 
 OUTBOX = "select subject || ' ' || (payload -> 'data' ->> 'version_seq') from public.event_outbox"
 ALL = Span(first=1)
-
-
-@pytest.fixture
-def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
-    """Give a maker of stages."""
-    with stages(servers, major, tmp_path) as make:
-        yield make
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import uuid
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -20,10 +19,9 @@ from iu_gates.errors import LockHeldError, RefusedError, UsageError
 from iu_gates.model import Finding, PruneResult
 from iu_gates.status import fetch_status
 from tests.support.cli import run_command
-from tests.support.databases import Servers
 from tests.support.engine import wait_until
 from tests.support.moving import list_outbox, work
-from tests.support.play import ROUTE, MakeStage, Stage, stages
+from tests.support.play import ROUTE, MakeStage, Stage
 from tests.support.walk import SITE_KEY, State
 
 ALL = timedelta(0)
@@ -50,13 +48,6 @@ FILL = (
     from pg_control_system()
     """,
 )
-
-
-@pytest.fixture
-def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
-    """Give a maker of stages."""
-    with stages(servers, major, tmp_path) as make:
-        yield make
 
 
 @pytest.fixture

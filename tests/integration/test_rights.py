@@ -7,7 +7,6 @@ itself: all tables, columns, sequences and functions of ours, and the host's two
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -30,9 +29,8 @@ from iu_gates import (
 from iu_gates.doctor import doctor
 from iu_gates.errors import GateError, IuGatesError, NotDrainedError, RefusedError
 from iu_gates.status import fetch_status
-from tests.support.databases import Servers
 from tests.support.engine import GATE_KEY
-from tests.support.play import MakeStage, Stage, Worker, stages
+from tests.support.play import MakeStage, Stage, Worker
 from tests.support.walk import ROUTE, SITE_KEY, State
 
 GROUPS = ("iu_gates_operator", "iu_gates_approver", "iu_gates_worker", "iu_gates_auditor")
@@ -107,13 +105,6 @@ SPOOFS = {
     "iu_gates.control_mended": "{}",
 }
 """Settings that our functions read; any login may set them."""
-
-
-@pytest.fixture
-def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
-    """Give a maker of stages."""
-    with stages(servers, major, tmp_path) as make:
-        yield make
 
 
 @pytest.fixture

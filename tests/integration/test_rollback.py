@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -12,9 +12,8 @@ import pytest
 
 from iu_gates import disable, lanes, rollback
 from iu_gates.errors import IuGatesError, NotDrainedError, RefusedError, UsageError
-from tests.support.databases import Servers
 from tests.support.engine import GATE_KEY, run_batch
-from tests.support.play import MakeStage, Stage, stages
+from tests.support.play import MakeStage, Stage
 from tests.support.walk import State
 
 IN_SHORT: Final = (State.RELAXED, State.LIVE, "disabled")
@@ -22,13 +21,6 @@ BEGINS: Final = [
     pytest.param(state, marks=() if state in IN_SHORT else pytest.mark.long)
     for state in (*State, "disabled")
 ]
-
-
-@pytest.fixture
-def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
-    """Give a maker of stages."""
-    with stages(servers, major, tmp_path) as make:
-        yield make
 
 
 @pytest.mark.parametrize("begin", BEGINS)

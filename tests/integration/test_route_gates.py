@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -17,8 +15,7 @@ from iu_gates.cli.main import main
 from iu_gates.errors import GateError, IuGatesError, RefusedError, UsageError
 from iu_gates.model import AdvanceResult, RouteState
 from iu_gates.plan import make_plan
-from tests.support.databases import Servers
-from tests.support.play import MakeStage, Stage, stages
+from tests.support.play import MakeStage, Stage
 from tests.support.walk import ROUTE, SITE_KEY, State
 
 OWN = ["dry_run", "seam", "approval", "canary", "live"]
@@ -30,13 +27,6 @@ EASY = {"dry_run_min_events": 1, "dry_run_min_span": "0 s"}
 def _short_settle(monkeypatch: pytest.MonkeyPatch) -> None:
     """No worker runs beside these walks: there is nobody to give a moment to."""
     monkeypatch.setattr("iu_gates.advance.walk.SETTLE_SECONDS", 0.2)
-
-
-@pytest.fixture
-def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
-    """Give a maker of stages."""
-    with stages(servers, major, tmp_path) as make:
-        yield make
 
 
 @pytest.fixture

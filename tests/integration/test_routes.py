@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -16,8 +14,7 @@ from iu_gates.cli.main import main
 from iu_gates.errors import GateError, RefusedError
 from iu_gates.model import Route
 from iu_gates.routes import NewRoute
-from tests.support.databases import Servers
-from tests.support.play import INSERT, ROUTE, MakeStage, Stage, stages
+from tests.support.play import INSERT, ROUTE, MakeStage, Stage
 from tests.support.walk import SITE_KEY, State, walk_down, walk_to
 
 TYPE = "iu.version_applied"
@@ -26,13 +23,6 @@ WRITE = (
     " select s.system_identifier, %s, %s, %s, %s from pg_control_system() as s"
 )
 ODD = 'o\'ne "%s" {x} ☃ \\ %(a)s :"b" ; drop table iu_event'
-
-
-@pytest.fixture
-def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
-    """Give a maker of stages."""
-    with stages(servers, major, tmp_path) as make:
-        yield make
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC
+
 import psycopg
 import pytest
 
@@ -53,15 +55,25 @@ def test_outbox_row_is_a_cloud_event(live: Engine) -> None:
     """
     A delivered row holds the event as CloudEvents 1.0, under its key, with the host's columns.
     """
+    live.conn.execute("set timezone to 'Asia/Kathmandu'")
     write(live.conn, "a:unit", 2)
     drain(live.conn)
-    ((kind, subject, key, payload),) = live.fetch(
-        "select event_type, subject, idempotency_key, payload from public.event_outbox"
+    ((kind, subject, key, payload, captured_at),) = live.fetch(
+        "select o.event_type, o.subject, o.idempotency_key, o.payload, e.captured_at"
+        " from public.event_outbox as o cross join iu_core.iu_event as e"
     )
     assert (kind, subject) == ("iu.version_applied", "a:unit")
-    assert key == payload["id"] == "iu.version_applied.workflow:iu.version_applied:2:a:unit"
-    assert payload["specversion"] == "1.0"
-    assert payload["data"] == {"unit": "a:unit", "version_seq": 2}
+    assert key == "iu.version_applied.workflow:iu.version_applied:2:a:unit"
+    assert payload == {
+        "specversion": "1.0",
+        "id": key,
+        "source": "/iu-gates/routes/iu.version_applied.workflow",
+        "type": "iu.version_applied",
+        "subject": "a:unit",
+        "time": f"{captured_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
+        "datacontenttype": "application/json",
+        "data": {"unit": "a:unit", "version_seq": 2},
+    }
 
 
 @pytest.mark.long_on_each_major

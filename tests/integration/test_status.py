@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from iu_gates import disable, doctor, ledger, plan
+from iu_gates import disable, doctor, growth, ledger, plan, render
 from iu_gates.errors import UnreachableError, UsageError
 from iu_gates.model import GATES
 from iu_gates.status import fetch_status
-from tests.support.databases import Servers
-from tests.support.engine import wait_until
-from tests.support.play import MakeStage, stages
+from tests.support.engine import drain, wait_until, write_bulk
+from tests.support.play import MakeStage
 from tests.support.walk import State
-
-
-@pytest.fixture
-def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
-    """Give a maker of stages."""
-    with stages(servers, major, tmp_path) as make:
-        yield make
 
 
 @pytest.mark.parametrize(
@@ -240,3 +231,57 @@ def test_database_and_login_that_are_not_there(make_stage: MakeStage) -> None:
         with pytest.raises(UnreachableError) as raised:
             fetch_status(stage.with_settings(database_url=url))
         assert raised.value.ident == "IUG-052"
+
+
+def test_long_history_is_estimated_and_said_to_be(
+    make_stage: MakeStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    P12: what is captured and sent is about; what waits, is parked or dead is counted.
+    """
+    stage = make_stage(State.LIVE)
+    write_bulk(stage.conn, "unit", 2, 6001)
+    drain(stage.conn)
+    write_bulk(stage.conn, "unit", 6002, 6011)
+    exact = stage.status()
+    monkeypatch.setattr(growth, "FEW_PAGES", 10)
+    monkeypatch.setattr(growth, "SHARE_PAGES", 60)
+    about = stage.status()
+
+    assert (exact.routes[0].is_about, about.routes[0].is_about) == (False, True)
+    assert exact.routes[0].counts["waiting"] == about.routes[0].counts["waiting"] == 10
+    for name in ("captured", "sent"):
+        assert about.routes[0].counts[name] == pytest.approx(exact.routes[0].counts[name], rel=0.2)
+    assert about.history is not None
+    assert exact.history is not None
+    assert about.history.oldest == exact.history.oldest
+    page = str(render.status(about))
+    assert "about" in page
+    assert "about" not in str(render.status(exact))
+
+
+@pytest.mark.parametrize("state", [State.CANARY, State.LIVE])
+def test_estimate_counts_as_the_count_does(
+    make_stage: MakeStage, monkeypatch: pytest.MonkeyPatch, state: State
+) -> None:
+    """
+    With every page looked at, held, parked, dead, waiting and the rest are those of the count.
+    """
+    stage = make_stage(state)
+    stage.conn.execute("update iu_core.iu_outbound_route set max_tries = 1")
+    stage.conn.execute(
+        "create function public.fn_hook() returns trigger language plpgsql as $$"
+        " begin if new.subject = 'bad' then raise 'no'; end if; return new; end $$;"
+        " create trigger hook before insert on public.event_outbox"
+        " for each row execute function public.fn_hook()"
+    )
+    for subject in ("good", "bad", "good 2"):
+        stage.write(subject, 1, 2, 3)
+        drain(stage.conn)
+    stage.write("late", 1, 2)
+    exact = stage.status().routes
+    monkeypatch.setattr(growth, "FEW_PAGES", 0)
+    about = stage.status().routes
+
+    assert about[0].is_about
+    assert [r.counts for r in about] == [r.counts for r in exact]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, closing
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,9 +14,8 @@ import pytest
 
 from iu_gates import db, lanes, locks
 from iu_gates.errors import SAME, GateError, IuGatesError, LockHeldError, UnreachableError
-from tests.support.databases import Servers
 from tests.support.engine import GATE_KEY, in_background, wait_until
-from tests.support.play import INSERT, MakeStage, Stage, stages
+from tests.support.play import INSERT, MakeStage, Stage
 from tests.support.walk import State, pass_gates, walk_down
 
 OPEN_FOR = (
@@ -25,13 +23,6 @@ OPEN_FOR = (
 )
 READ = "select count(*) from public.unit_version"
 HOLD_BATCH = f"select pg_advisory_xact_lock_shared({GATE_KEY}, 0)"
-
-
-@pytest.fixture
-def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
-    """Give a maker of stages."""
-    with stages(servers, major, tmp_path) as make:
-        yield make
 
 
 @pytest.fixture
@@ -364,7 +355,7 @@ def test_each_step_has_its_time_outs_and_its_name(make_stage: MakeStage) -> None
     assert dict(stage.fetch("select name, value from public.seen")) == {
         "lock_timeout": "100ms",
         "statement_timeout": "1min",
-        "idle_in_transaction_session_timeout": "1min",
+        "idle_in_transaction_session_timeout": "15s",
         "application_name": "iu-gates advance",
     }
 

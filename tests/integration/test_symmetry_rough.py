@@ -15,8 +15,8 @@ import pytest
 
 from iu_gates.embedded import Server
 from iu_gates.errors import UsageError
-from iu_gates.symmetry import child
 from iu_gates.symmetry.check import find_config
+from iu_gates.symmetry.child import target as targets
 from iu_gates.symmetry.copies import PREFIX, making
 from iu_gates.symmetry.hiding import hide
 from iu_gates.symmetry.project import Project
@@ -108,7 +108,12 @@ COMMAND_ENV = f"""
 import sys
 from alembic import context
 assert sys.argv[0] == "alembic"
-assert getattr(context.config.cmd_opts, "autogenerate", False) is False
+asked = context.config.cmd_opts
+assert getattr(asked, "autogenerate", False) is False
+# As Galaxy's does, it looks at the command that is run.
+assert (asked.cmd[0].__name__, getattr(asked, "revision", None)) in [
+    ("current", None), *((c, r) for c in ("upgrade", "downgrade") for r in ("a", "b"))
+]
 {ENV}
 """
 ENVS = {
@@ -208,15 +213,25 @@ def test_pool_of_asyncpg_is_led_too() -> None:
 
     module = SimpleNamespace(connect=connect)
     driver = SimpleNamespace(__name__="asyncpg", connect=connect, connection=module)
-    target = child.Target()
+    target = targets.Target()
     target.address = {"host": "here", "port": "1", "dbname": "trial"}
 
-    child.lead_driver(driver, target)
+    targets.lead_driver(driver, target)
     driver.connect("postgresql://production.invalid/precious")
     module.connect("postgresql://production.invalid/precious", timeout=5)
 
     ours = {"host": "here", "port": 1, "database": "trial"}
     assert asked == [ours, {**ours, "timeout": 5}]
+
+
+@pytest.mark.parametrize("told", [(), (False,)], ids=["2", "1.4"])
+def test_what_sqlalchemy_tells_of_a_connection_is_taken(told: tuple[bool, ...]) -> None:
+    """
+    The listener takes what SQLAlchemy 2 tells of a new connection, and what 1.4 does.
+    """
+    target = targets.Target()
+    target.note(SimpleNamespace(engine="its engine"), *told)
+    assert target.engines == {"its engine"}
 
 
 MULTIDB_ENV = """
@@ -363,6 +378,19 @@ def test_refusal_of_a_library_is_none(attempt: Try) -> None:
         )
     )
     assert outcomes(seen) == {"a": "symmetric", "refuses": "refuses", "breaks": "downgrade fails"}
+
+
+def test_revision_without_a_downgrade_is_told_so(server: Server, folder: Path) -> None:
+    """
+    A file that has no downgrade() at all, as those of OpenStack, is said to have none.
+    """
+    ini = make_project(folder, chain(TABLE, Rev("b")))
+    path = folder / "migrations" / "versions" / "b.py"
+    path.write_text(path.read_text("utf-8").partition("def downgrade")[0], "utf-8")
+    with making(server.conninfo()) as copies:
+        seen = run(Project(ini, folder=folder), copies, Plan(with_walk=False))
+    assert outcomes(seen) == {"a": "symmetric", "b": "downgrade fails"}
+    assert by_name(seen, "b").failure.message == "it has no downgrade()"
 
 
 def test_nothing_secret_is_told(

@@ -176,19 +176,20 @@ def test_run_drops_what_can_be_dropped_only_otherwise(server: Server) -> None:
 
 def test_leftovers_are_those_of_runs_that_are_over(server: Server) -> None:
     """
-    A living run keeps what it made, whether somebody is in it or not; names alone are not ours.
+    A living run keeps what it made; what a dead one made goes, whatever a revision did to it.
+
+    A name that somebody made up is none of ours.
     """
     living, dead = Copies(server.conninfo()), Copies(server.conninfo())
     kept, left = living.make(), dead.make()
     told = dead.make(left)
     assert dead._keeper is not None
     dead._keeper.close()
-    foreign = f"{PREFIX}0123456789ab_1"
+    foreign = f"{PREFIX}0123456789abcdef_1"
     with psycopg.connect(server.conninfo(), autocommit=True) as conn:
         conn.execute(f"create database {foreign}")
-        conn.execute(f"comment on database {foreign} is 'precious'")
-        conn.execute(f"alter database {foreign} set application_name to 'theirs'")
         conn.execute(f"comment on database {name_of(told)} is 'by a revision'")
+        conn.execute(f"alter database {name_of(told)} set application_name to 'theirs'")
         conn.execute(f"create database {PREFIX}notes")
         try:
             with psycopg.connect(left):
@@ -200,7 +201,7 @@ def test_leftovers_are_those_of_runs_that_are_over(server: Server) -> None:
             living.drop_all()
 
 
-def test_what_marks_a_copy_is_none_of_its_catalog(attempt: Try) -> None:
+def test_comment_and_settings_of_a_copy_are_its_own(attempt: Try) -> None:
     """
     A revision may comment on its database, and name its sessions, and take both back.
     """

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from iu_gates import ledger, worker
-from tests.support.databases import Servers
 from tests.support.engine import Engine, drain, run_batch, set_hook, write
-from tests.support.play import MakeStage, Stage, stages
+from tests.support.play import MakeStage, Stage
 from tests.support.walk import ROUTE, State
 
 REFUSE = "if new.subject like 'bad%' then raise exception 'no %', new.subject; end if;"
@@ -22,13 +18,6 @@ select %s, 0, 'failed', 'x', '23514', 'past', clock_timestamp() - make_interval(
 from generate_series(1, %s)
 """
 SWITCHES = "select enabled, dry_run, definition_hash from iu_core.iu_outbound_route"
-
-
-@pytest.fixture
-def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
-    """Give a maker of stages."""
-    with stages(servers, major, tmp_path) as make:
-        yield make
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -13,19 +12,11 @@ from psycopg.conninfo import make_conninfo
 from iu_gates import config, db, disable, worker
 from iu_gates.embedded import Server
 from iu_gates.errors import GateError, RefusedError
-from tests.support.databases import Servers
 from tests.support.engine import CURSOR_KEY, GATE_KEY, wait_until
-from tests.support.play import MakeStage, Stage, Worker, stages
+from tests.support.play import MakeStage, Stage, Worker
 from tests.support.pooler import PGBOUNCER, pooler
 from tests.support.tools import require_tool
 from tests.support.walk import HOST, SITE_KEY, State, walk_to
-
-
-@pytest.fixture
-def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
-    """Give a maker of stages."""
-    with stages(servers, major, tmp_path) as make:
-        yield make
 
 
 def is_drained(stage: Stage) -> bool:

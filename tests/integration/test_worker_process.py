@@ -2,62 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import socket
-import subprocess
 import urllib.request
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
-import pytest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.cli import end, poll, start_command
-from tests.support.databases import Servers
-from tests.support.play import MakeStage, Stage, stages
-from tests.support.walk import ROUTE, SITE_KEY, State
-
-
-@pytest.fixture
-def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
-    """Give a maker of stages."""
-    with stages(servers, major, tmp_path) as make:
-        yield make
-
-
-@contextmanager
-def running(stage: Stage, folder: Path, *arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
-    """Give a worker process of a stage, that writes its log to `folder`/log."""
-    with (folder / "log").open("w") as log:
-        process = start_command(
-            folder,
-            "worker",
-            "run",
-            "--json",
-            *arguments,
-            stdout=log,
-            IU_GATES_DATABASE_URL=stage.database.conninfo,
-            IU_GATES_SITE_KEY=SITE_KEY,
-        )
-        try:
-            yield process
-        finally:
-            end(process)
-
-
-def is_drained(stage: Stage) -> bool:
-    """Tell whether each event was sent."""
-    query = "select count(*) from iu_core.iu_event"
-    return bool(stage.count("sent") == stage.fetch_value(query) > 0)
-
-
-def read_states(folder: Path) -> set[str]:
-    """Return the states in a worker's log, but for a line that is being written."""
-    lines = (folder / "log").read_text().splitlines(keepends=True)
-    return {json.loads(x)["state"] for x in lines if x.startswith("{") and x.endswith("\n")}
+from iu_gates import routes
+from tests.support.cli import poll
+from tests.support.play import MakeStage
+from tests.support.processes import is_drained, read_states, running
+from tests.support.walk import ROUTE, State
 
 
 def test_standby_takes_over_from_a_killed_worker(make_stage: MakeStage, tmp_path: Path) -> None:
@@ -92,6 +50,12 @@ def read_metrics(text: str) -> dict[str, Metric]:
     return {family.name: family for family in text_string_to_metric_families(text)}
 
 
+def read_served(port: int) -> dict[str, Metric]:
+    """Return the metric families that a worker serves now."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        return read_metrics(answer.read().decode())
+
+
 def sample(families: dict[str, Metric], name: str, **labels: str) -> float:
     """Return the value of the one sample of this name with these labels."""
     (value,) = [
@@ -108,6 +72,13 @@ def test_metrics_tell_what_was_done_and_what_stands(make_stage: MakeStage, tmp_p
     The port and the file show the same families; docs/metrics.md names each of them, and no other.
     """
     stage = make_stage(State.LIVE)
+    routes.add(
+        stage.settings,
+        routes.NewRoute("second", "iu.version_applied", "workflow", None, None, policy={}),
+    )
+    stage.conn.execute(
+        "select iu_gates.fn_ledger_append('verdict', 'second/seam', '{\"outcome\": \"pass\"}')"
+    )
     stage.write("unit", 1, 2, 3)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -115,8 +86,8 @@ def test_metrics_tell_what_was_done_and_what_stands(make_stage: MakeStage, tmp_p
     file = tmp_path / "iu.prom"
     with running(stage, tmp_path, "--metrics-port", str(port), "--metrics-file", file) as process:
         poll(lambda: is_drained(stage), "delivery")
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-            served = read_metrics(answer.read().decode())
+        poll(lambda: "iu_gates_worker_attempts_created" in read_served(port), "what was committed")
+        served = read_served(port)
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
     written = read_metrics(file.read_text())
@@ -124,7 +95,9 @@ def test_metrics_tell_what_was_done_and_what_stands(make_stage: MakeStage, tmp_p
     assert sample(written, "iu_gates_up") == 1
     assert sample(written, "iu_gates_worker_attempts_total", route=ROUTE, status="sent") == 2
     assert sample(written, "iu_gates_route_mode", route=ROUTE, mode="live") == 1
-    assert sample(written, "iu_gates_gate_in_force", gate="live") == 1
+    assert sample(written, "iu_gates_gate_in_force", gate="live", route="") == 1
+    assert sample(written, "iu_gates_gate_in_force", gate="seam", route="second") == 1
+    assert sample(written, "iu_gates_gate_in_force", gate="live", route="second") == 0
     assert sample(written, "iu_gates_worker_batch_seconds_count", route=ROUTE) >= 1
     page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
     documented = {line.split("`")[1] for line in page.splitlines() if line.startswith("| `iu_")}

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -17,8 +15,7 @@ from iu_gates.model import Batch
 from iu_gates.worker import loop
 from iu_gates.worker.bell import Bell
 from iu_gates.worker.crew import Crew
-from tests.support.databases import Servers
-from tests.support.play import MakeStage, Stage, stages
+from tests.support.play import MakeStage, Stage
 from tests.support.walk import SITE_KEY, State
 
 WRITE = (
@@ -27,13 +24,6 @@ WRITE = (
 )
 TYPES = ("a", "b", "c")
 SEEDS = range(12)
-
-
-@pytest.fixture
-def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
-    """Give a maker of stages."""
-    with stages(servers, major, tmp_path) as make:
-        yield make
 
 
 def add_routes(stage: Stage, types: dict[str, str]) -> None:

@@ -13,7 +13,7 @@ from psycopg import sql
 from iu_gates import drift, mending
 from tests.support.command import bootstrap
 from tests.support.databases import Database
-from tests.support.engine import Engine, MakeEngine
+from tests.support.engine import Engine, MakeEngine, write
 from tests.support.walk import State, pass_gates, walk_down, walk_to
 
 EVENT, ROUTE, LEDGER = (
@@ -196,6 +196,45 @@ def test_each_change_by_hand_is_named_and_mended(engine: Engine) -> None:
         # What is made anew after a drop has lost its comment and its grants: once more.
         left = mend(engine) and mend(engine)
         assert left == [], f"{statement}: {left}"
+
+
+RENAMES = {
+    "alter table iu_core.iu_event rename to iu_event_old": "alter table iu_core.iu_event_old rename to iu_event;",
+    "alter table iu_core.iu_outbound_route rename column dry_run to rehearsing": "alter table iu_core.iu_outbound_route rename column rehearsing to dry_run;",
+    "alter function iu_core.fn_iu_event_seq() rename to last": "alter function iu_core.last() rename to fn_iu_event_seq;",
+}
+
+
+def test_what_was_renamed_is_named_back(engine: Engine) -> None:
+    """
+    P7: nothing is dropped or made anew; the rows, keys and rights were never away.
+    """
+    write(engine.conn, "u", 1, 2)
+    for statement, mending_it in RENAMES.items():
+        engine.conn.execute(statement.encode())
+        script = mending.render(drift.list_drift(engine.conn)).removeprefix(mending.HEADER)
+        lines = [s for s in script.splitlines() if s and not s.startswith("--")]
+        assert lines[0] == mending_it
+        # A trigger that names the column is made anew, as it would be without that.
+        assert [s for s in lines[1:] if " TRIGGER " not in s and " enable trigger " not in s] == []
+        assert mend(engine) == []
+    assert engine.list_captured() == [("u", 2)]
+
+
+def test_relation_that_holds_rows_is_not_dropped(engine: Engine) -> None:
+    """
+    P7: an unknown table may be the history under another name; nor is a column with values.
+    """
+    engine.conn.execute("create table iu_core.mine as select from generate_series(1, 3)")
+    engine.conn.execute(
+        "alter table iu_core.iu_runtime_gate add mine text default 'x', add empty text"
+    )
+    found = drift.with_rows(engine.conn, drift.list_drift(engine.conn))
+    script = mending.render(found)
+    assert "it holds 3 rows; rename or move it by hand" in script
+    assert "it holds 1 row; rename or move it by hand" in script
+    dropped = [line for line in script.splitlines() if "drop" in line and not line.startswith("--")]
+    assert dropped == ["alter table iu_core.iu_runtime_gate drop column empty;"]
 
 
 def test_the_database_names_them_too(engine: Engine) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 
-from iu_gates import drift, lanes
-from tests.support.command import run_alembic, take_picture
+from iu_gates import drift, lanes, ledger
+from tests.support.command import run_alembic, run_psql, take_picture
+from tests.support.databases import Database
 from tests.support.engine import Engine, MakeEngine
 from tests.support.walk import State, walk_down
 
@@ -84,9 +86,42 @@ def test_after_the_last_step_down_nothing_is_applied(make_engine: MakeEngine) ->
     walk_down(engine.database.conninfo, "base")
     assert drift.list_names(engine.conn) == ()
     stamp(engine, "060")
-    assert drift.name_remedy(engine.conn) == "alembic stamp base"
-    stamp(engine, "base")
+    assert drift.name_remedy(engine.conn) == "alembic stamp --purge base"
+    engine.conn.execute("insert into iu_gates.alembic_version values ('of another project')")
+    stamp(engine, "--purge", "base")
+    assert engine.fetch(HEADS) == []
     assert drift.list_names(engine.conn) == ()
+    newest = "select kind, facts from iu_gates.ledger order by seq desc limit 1"
+    assert engine.fetch(newest) == [("stamp", {"heads": "base"})]
+
+
+def test_purge_where_nothing_is_installed(host_database: Database) -> None:
+    """
+    As a stamp of any other kind it makes the control schema, and a table without rows.
+    """
+    url = host_database.conninfo
+    done = run_alembic("stamp", "--purge", "base", IU_GATES_DATABASE_URL=url)
+    assert done.returncode == 0, done.stderr
+    with psycopg.connect(url) as conn:
+        assert conn.execute(HEADS).fetchall() == []
+        assert ledger.fetch_newest(conn, "stamp")["facts"] == {"heads": "base"}
+
+
+@pytest.mark.parametrize(
+    ("stamped", "path"), [("082", "downgrade 082:080"), ("060", "upgrade 060:090")]
+)
+def test_printed_walk_looks_too(make_engine: MakeEngine, stamped: str, path: str) -> None:
+    """
+    What `--sql` prints knows no database: each step of it asks before it does anything.
+    """
+    engine = make_engine(State.RELAXED)
+    stamp(engine, "--purge", stamped)
+    heads = engine.fetch(HEADS)
+    done = run_psql(engine.database, run_alembic(*path.split(), "--sql").stdout)
+    assert "alembic_version is not as the last step left it" in done.stderr
+    assert "HINT:  alembic stamp --purge 080 100" in done.stderr
+    assert engine.fetch(HEADS) == heads
+    assert engine.fetch("select from iu_gates.ledger where facts ->> 'direction' = 'down'") == []
 
 
 def test_the_database_knows_what_revisions_stand_on(make_engine: MakeEngine) -> None:

@@ -51,6 +51,7 @@ FILLED = {
     "option": "--moved",
     "unit.kind.replace('_', '-')": "cron",
     "scope": " --route nine",
+    "_name_command(result.route)": "iu-gates disable",
     "_grant('pg_read_all_data', login)": "grant nine to nine",
 }
 """What stands in braces and is more than a name."""

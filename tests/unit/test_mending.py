@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from iu_gates import mending
@@ -98,6 +100,96 @@ def test_order_can_be_run() -> None:
     added = [Drift(name, "added", removal="x") for name in reversed(names)]
     found = [d.object for d in mending.sort([*missing, *added])]
     assert found == [*names, *reversed(names)]
+
+
+def make(name: str, change: str, body: str = "") -> list[Drift]:
+    """Return a table of one column with an index, added or missing."""
+    parts = {
+        f"table iu_core.{name}": f"create table iu_core.{name} ()",
+        f"table iu_core.{name}: column a": f"alter table iu_core.{name} add column a integer{body}",
+        f"table iu_core.{name}: index i": f"CREATE INDEX i ON iu_core.{name} USING btree (a)",
+    }
+    side = "found" if change == "added" else "wanted"
+    return [Drift(n, change, ": " in n, **{side: text}) for n, text in parts.items()]
+
+
+REFERENCE = "alter table iu_core.u add constraint k FOREIGN KEY (a) REFERENCES iu_core.{}(a)"
+RENAMED = Drift(
+    "table iu_core.u: constraint k",
+    "changed",
+    wanted=REFERENCE.format("t"),
+    found=REFERENCE.format('"t old"'),
+    removal="drop",
+)
+
+
+def test_what_only_has_another_name_is_named_back() -> None:
+    """
+    All that it holds stays, and what refers to it is right again by that alone.
+    """
+    added = [replace(d, removal="drop") for d in make('"t old"', "added")]
+    text = mending.render([*added, *make("t", "missing"), RENAMED])
+    assert text.splitlines()[-1] == 'alter table iu_core."t old" rename to t;'
+    assert text.removeprefix(mending.HEADER).count(";") == 1
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param([*make("x", "added"), *make("y", "added")], id="two could be meant"),
+        pytest.param(make("x", "added", " collate c"), id="a part is another"),
+        pytest.param(make("tt", "added")[:2], id="a part is lacking"),
+    ],
+)
+def test_nothing_is_guessed(found: list[Drift]) -> None:
+    """
+    Only what is alike in all else, and alone in that, is taken for what is missing.
+    """
+    assert "rename" not in mending.render([*found, *make("t", "missing")])
+
+
+def test_two_missing_are_not_one() -> None:
+    """
+    Which of two it was cannot be told.
+    """
+    missing = [*make("t", "missing"), *make("v", "missing")]
+    assert "rename" not in mending.render([*make("x", "added"), *missing])
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "statement"),
+    [
+        (
+            Drift(f"{TABLE}: column a", "missing", wanted="alter table iu_core.t add column a int"),
+            Drift(f"{TABLE}: column b", "added", found="alter table iu_core.t add column b int"),
+            "alter table iu_core.t rename column b to a;",
+        ),
+        (
+            Drift("function iu_core.f()", "missing", wanted=FUNCTION.format("text")),
+            Drift(
+                "function iu_core.g()",
+                "added",
+                found=FUNCTION.format("text").replace("iu_core.f", "iu_core.g"),
+            ),
+            "alter function iu_core.g() rename to f;",
+        ),
+    ],
+)
+def test_columns_and_functions_are_named_back(before: Drift, now: Drift, statement: str) -> None:
+    """
+    As tables are.
+    """
+    assert mending.render([before, now]).splitlines()[-1] == statement
+
+
+def test_what_holds_rows_is_never_dropped() -> None:
+    """
+    It may be the history under another name.
+    """
+    found = Drift(TABLE, "added", removal="drop table iu_core.t", holds="3 rows")
+    text = mending.render([found])
+    assert "drop table" not in text
+    assert "it holds 3 rows; rename or move it by hand" in text
 
 
 def test_nothing_renders_to_nothing() -> None:

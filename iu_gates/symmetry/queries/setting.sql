@@ -6,6 +6,4 @@ from pg_db_role_setting s
 left join pg_roles a on a.oid = s.setrole
 cross join unnest(s.setconfig) o
 where s.setdatabase = (select d.oid from pg_database d where d.datname = current_database())
-    -- What a trial's database is marked with.
-    and not (s.setrole = 0 and o = 'application_name=iu-gates symmetry')
 group by a.rolname

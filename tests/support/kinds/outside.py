@@ -295,6 +295,19 @@ REST: Final = (
         )
     ),
     Thing(
+        "member of an extension",
+        "select",
+        "select",
+        altered={
+            "extension|members": (
+                "alter extension plpgsql drop function {n}()",
+                "alter extension plpgsql add function {n}()",
+            )
+        },
+        around="create function {n}() returns int language sql as 'select 1'",
+        also=("plpgsql",),
+    ),
+    Thing(
         "large object",
         "select lo_from_bytea(4711, 'x'); alter large object 4711 owner to snapshot_alice",
         "select lo_unlink(4711)",

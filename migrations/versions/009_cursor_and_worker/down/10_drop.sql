@@ -63,7 +63,7 @@ drop function fn_iu_route_wait(text, bigint[]);
 
 drop function fn_iu_route_give_up(text, bigint[], text, text, text);
 
-drop function fn_iu_route_fault(text);
+drop function fn_iu_route_fault(text, text);
 
 drop function fn_iu_route_record(text, bigint[], text);
 

@@ -8,6 +8,7 @@ declare
     v_behind record;
     v_state text;
     v_message text;
+    v_context text;
     v_reason text;
     v_half integer;
     v_dead integer;
@@ -44,8 +45,9 @@ begin
         end if;
         return;
     exception when others or assert_failure then
-        get stacked diagnostics v_state = returned_sqlstate, v_message = message_text;
-        v_reason := fn_iu_route_fault(v_state);
+        get stacked diagnostics v_state = returned_sqlstate, v_message = message_text,
+                                v_context = pg_exception_context;
+        v_reason := fn_iu_route_fault(v_state, v_context);
         if v_reason is null then
             raise;
         end if;

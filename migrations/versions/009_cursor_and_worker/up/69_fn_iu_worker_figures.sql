@@ -61,9 +61,15 @@ as $$
     union all
     select 'gate', null, g.gate_name, (g.gate_value = 'true')::integer from iu_runtime_gate as g
     union all
-    select 'verdict', null, g.name, (iu_gates.fn_not_in_force(g.name) is null)::integer
+    -- Of the first route's way the label is empty; a further one has gates of its own.
+    select 'verdict', '', g.name, (iu_gates.fn_not_in_force(g.name) is null)::integer
     from unnest(array['host', 'backup', 'substrate', 'invocation', 'dry_run', 'seam', 'check_relaxed', 'disable_proven',
                       'rehearsal', 'approval', 'canary', 'live']) as g (name)
+    union all
+    select 'verdict', r.route_name, g.name, (iu_gates.fn_not_in_force(r.route_name || '/' || g.name) is null)::integer
+    from route as r
+    cross join unnest(array['dry_run', 'seam', 'approval', 'canary', 'live']) as g (name)
+    where r.route_name <> 'iu.version_applied.workflow'
     union all
     select 'heartbeat', null, h.worker_id, extract(epoch from clock_timestamp() - h.seen_at) from iu_worker_heartbeat as h
     union all

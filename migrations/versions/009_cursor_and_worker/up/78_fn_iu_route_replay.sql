@@ -15,6 +15,7 @@ declare
     v_size integer;
     v_state text;
     v_message text;
+    v_context text;
     v_one record;
 begin
     select r.* into strict v_route from iu_outbound_route as r where r.route_name = p_route;
@@ -48,8 +49,9 @@ begin
             duplicates := duplicates + v_one.duplicates;
             events := least(events + v_size, cardinality(v_ids));
         exception when others or assert_failure then
-            get stacked diagnostics v_state = returned_sqlstate, v_message = message_text;
-            if fn_iu_route_fault(v_state) is null then
+            get stacked diagnostics v_state = returned_sqlstate, v_message = message_text,
+                                    v_context = pg_exception_context;
+            if fn_iu_route_fault(v_state, v_context) is null then
                 raise;
             end if;
             if v_size = 1 then

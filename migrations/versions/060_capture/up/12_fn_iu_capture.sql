@@ -2,12 +2,9 @@ create function fn_iu_capture() returns trigger
 language plpgsql security definer
 set search_path from current
 as $$
-declare
-    v_cluster text := current_setting('iu_gates.cluster', true);
-    v_bell bigint;
 begin
-    if coalesce(v_cluster, '') = '' then
-        v_cluster := fn_iu_cluster_id();
+    if coalesce(current_setting('iu_gates.cluster', true), '') = '' then
+        perform fn_iu_cluster_id();
     end if;
     -- What was captured, delivered and pruned is not captured again, wherever its row comes from.
     -- Two steps: a query would open its tables, whether it needs them or not.
@@ -22,12 +19,15 @@ begin
     end if;
     -- After the host's row: its transaction has an xid before the event draws its event_id (T6).
     insert into iu_event (cluster_id, event_type, subject, version_seq, payload)
-    values (v_cluster::bigint, 'iu.version_applied', new.:"iu_unit_column"::text, new.:"iu_version_column",
+    values (current_setting('iu_gates.cluster')::bigint, 'iu.version_applied',
+            new.:"iu_unit_column"::text, new.:"iu_version_column",
             jsonb_build_object('unit', new.:"iu_unit_column", 'version_seq', new.:"iu_version_column"));
-    -- A worker asleep is rung for; one that is awake costs this look (T5).
-    v_bell := pg_sequence_last_value('iu_bell');
-    if v_bell > 1 and v_bell > extract(epoch from clock_timestamp()) * 1000 then
-        perform pg_notify('iu_gates_bell', '');
+    -- A worker asleep is rung for; one that is awake costs this look (T5). Two steps: the second is
+    -- not even made ready where the first says no, and an AND with null would have asked the clock.
+    if pg_sequence_last_value('iu_bell') > 1 then
+        if pg_sequence_last_value('iu_bell') > extract(epoch from clock_timestamp()) * 1000 then
+            perform pg_notify('iu_gates_bell', '');
+        end if;
     end if;
     return null;
 end

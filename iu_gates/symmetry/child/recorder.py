@@ -1,11 +1,10 @@
 """
 What a project's process reads, recorded: a verdict holds as long as none of it has changed.
 
-Run in that process before `iu_gates.symmetry.child`, so it imports nothing of ours. Each file that
-Python opens to read, each folder that it lists, and each environment variable that is asked for is
-one line on a descriptor of the caller's: F and its path; D, a digest of the names in it, and its
-path; V and its name. A process that is started can read whatever it likes: X, and no verdict of
-this one is kept.
+It listens before anything of the project is there. Each file that Python opens to read, each folder
+that it lists, and each environment variable that is asked for is one line on a descriptor of the
+caller's: F and its path; D, a digest of the names in it, and its path; V and its name. A process
+that is started can read whatever it likes: X, and no verdict of this one is kept.
 """
 
 from __future__ import annotations
