@@ -19,7 +19,9 @@ silenced after that. At most three are warm; where more move, one look for all o
 **Why no route is passed over for good (P1).** What the loop keeps in memory only ever brings a
 route forward: it is in `todo` from when it was due until a batch of its own said that it has
 nothing more to do ("idle" or "hold"), through "standby", lock errors and failures, which only put
-it off. And the full look, at least once a second, rests on the cursors alone, as the batch itself
+it off. So it is after two batches in a row that moved its cursor and found nothing, because all
+that came was other routes': the first may have ended a window that was opened long ago, but the
+second's is younger than the snapshot that the next look begins with. And the full look, at least once a second, rests on the cursors alone, as the batch itself
 does: whatever the quick looks had missed, a route whose cursor has something before it is due
 within that second. A lost connection, a crash, or another worker's death costs nothing but the
 memory.
@@ -57,6 +59,8 @@ MOST_TRIES: Final = 10
 FAR: Final = 1000
 FEW: Final = 3
 """So many routes that are far behind, or warm, are worked one by one."""
+MOVING: Final = ("live", "dry", "held")
+"""States of a batch that worked a window."""
 AGAIN: Final = "again"
 RETRIED: Final = ("40001", "40P01", "55P03", "57014")
 NOT_INSTALLED: Final = (pg.UndefinedFunction, pg.UndefinedTable, pg.InvalidSchemaName)
@@ -77,6 +81,7 @@ class Loop:
         self._warm: dict[str, float] = {}
         self._todo: dict[str, float] = {}
         self._standby: set[str] = set()
+        self._empty: set[str] = set()
         self._pauses: dict[str, float] = {}
         self._quick_until = 0.0
         self._is_first = True
@@ -120,7 +125,7 @@ class Loop:
 
     def _forget(self) -> None:
         self._is_first, self._seen = True, None
-        for routes in (self._todo, self._warm, self._standby):
+        for routes in (self._todo, self._warm, self._standby, self._empty):
             routes.clear()
 
     def round(self, *, full: bool, look: bool = True) -> list[Batch]:
@@ -164,7 +169,7 @@ class Loop:
                 self._rest_of(route, "hold")
         held = set(found["held_back"])
         for route, state in list(self._crew.said.items()):
-            quiet = ("live", "dry", "held", "trip") + (("hold",) if full else ())
+            quiet = (*MOVING, "trip") + (("hold",) if full else ())
             if route not in self._todo and route not in held and state in quiet:
                 self._rest_of(route, "idle")
 
@@ -210,11 +215,16 @@ class Loop:
         if batch.events:
             self._quick_until = now + QUICK_SECONDS
             self._keep_warm(batch.route, now)
+        is_empty = not batch.events and batch.state in MOVING
+        is_second = is_empty and batch.route in self._empty
+        self._empty.discard(batch.route)
         if batch.state == "idle" and self._warm.get(batch.route, 0.0) > now:
             self._todo[batch.route] = now + QUICK_WAIT
-        elif batch.state in {"idle", "hold"}:
+        elif batch.state in {"idle", "hold"} or is_second:
             self._todo.pop(batch.route, None)
         else:
+            if is_empty:
+                self._empty.add(batch.route)
             self._todo[batch.route] = now + (STANDBY_SECONDS if batch.state == "standby" else 0)
 
     def _keep_warm(self, route: str, now: float) -> None:

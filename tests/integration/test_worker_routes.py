@@ -176,6 +176,25 @@ def test_routes_of_other_types_cost_nothing_but_a_sift(make_stage: MakeStage) ->
     assert plan[0]["Plan"]["Shared Hit Blocks"] < 30
 
 
+def test_events_of_others_that_keep_coming_call_no_route(make_stage: MakeStage) -> None:
+    """
+    T20: while events come without a pause, routes of other types are not worked for each of them.
+    """
+    stage = make_stage(State.DRY)
+    add_routes(stage, {"r": "a"})
+    add_routes(stage, {f"never.{n}": f"never{n}" for n in range(10)})
+    worked = []
+    with db.connect(stage.settings, "test") as conn:
+        crew = make_crew(stage)
+        looper = loop.Loop(crew, conn, Bell(conn, stage.settings, crew.stop))
+        for number in range(20):
+            stage.conn.execute(WRITE, ("a", "unit", number))
+            worked += looper.round(full=number == 0)
+    assert sum(b.events for b in worked if b.route == "r") == 20
+    # At the start each is asked, and once more, since that may have ended an older window.
+    assert sum(b.route.startswith("never") for b in worked) == 2 * 10
+
+
 def test_one_route_that_fails_does_not_stop_the_others(make_stage: MakeStage) -> None:
     """
     A route whose cursor is of another cluster is refused alone: `once` works the others first.
