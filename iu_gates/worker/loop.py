@@ -21,10 +21,10 @@ route forward: it is in `todo` from when it was due until a batch of its own sai
 nothing more to do ("idle" or "hold"), through "standby", lock errors and failures, which only put
 it off. So it is after two batches in a row that moved its cursor and found nothing, because all
 that came was other routes': the first may have ended a window that was opened long ago, but the
-second's is younger than the snapshot that the next look begins with. And the full look, at least once a second, rests on the cursors alone, as the batch itself
-does: whatever the quick looks had missed, a route whose cursor has something before it is due
-within that second. A lost connection, a crash, or another worker's death costs nothing but the
-memory.
+second's is younger than the snapshot that the next look begins with. And the full look, at least
+once a second, rests on the cursors alone, as the batch itself does: whatever the quick looks had
+missed, a route whose cursor has something before it is due within that second. A lost connection,
+a crash, or another worker's death costs nothing but the memory.
 
 **Routes that are far behind** because the events are other routes' would make their next batch
 dear. Where there are several of them, they are sifted: one transaction, with one snapshot, in the
