@@ -619,6 +619,17 @@ def test_windows_go_on_while_the_worker_is_off(live: Engine) -> None:
     assert_all_delivered(live)
 
 
+def test_each_move_drops_the_one_of_200_moves_ago(live: Engine) -> None:
+    """
+    P12: a busy route's cursor stays as small as it is, without a heartbeat that clears it at once.
+    """
+    write(live.conn, "unit", *range(2, 262))
+    drain(live.conn, 1)
+    kept = live.fetch_value("select count(*) from iu_core.iu_route_cursor where not is_start")
+    assert kept == 200
+    assert_all_delivered(live)
+
+
 def test_cursor_rows_and_what_was_carried_over_do_not_pile_up(live: Engine) -> None:
     """
     P12, T21: the heartbeat leaves the newest 200, the beginnings, and what is not worked through.

@@ -2,24 +2,30 @@ create function fn_iu_cursor_prune() returns void
 language sql volatile
 set search_path from current
 as $$
-    -- One row a batch comes; the newest 200 of each (route, kind) stay, where a route began, and
-    -- what is of another cluster. Deleted at the old end, which no batch reads. While the gate is
-    -- closed nothing goes: an export may be waiting for its purge.
-    delete from iu_route_cursor as c
+    -- A batch drops the row of 200 moves ago; this, what was left over: the newest 200 of each (route,
+    -- kind) stay, where a route began, and what is of another cluster. While the gate is closed nothing
+    -- goes: an export may be waiting for its purge. A row that a batch is dropping is left to it.
+    delete from iu_route_cursor as d
     using (
-        select r.route_name, k.kind, n.cluster_id, (
-                   select b.cursor_no from iu_route_cursor as b
-                   where b.route_name = r.route_name and b.kind = k.kind
-                   order by b.cursor_no desc offset 200 limit 1) as last_no
-        from iu_outbound_route as r
-        cross join (values ('delivery'), ('evaluation')) as k (kind)
-        cross join lateral (
-            select b.cluster_id from iu_route_cursor as b
-            where b.route_name = r.route_name and b.kind = k.kind order by b.cursor_no desc limit 1) as n
-    ) as o
-    where c.route_name = o.route_name and c.kind = o.kind and c.cursor_no <= o.last_no
-      and c.cluster_id = o.cluster_id and not c.is_start
-      and exists (select from iu_runtime_gate as g where g.gate_value = 'true');
+        select c.cursor_no
+        from iu_route_cursor as c
+        join (
+            select r.route_name, k.kind, n.cluster_id, (
+                       select b.cursor_no from iu_route_cursor as b
+                       where b.route_name = r.route_name and b.kind = k.kind
+                       order by b.cursor_no desc offset 200 limit 1) as last_no
+            from iu_outbound_route as r
+            cross join (values ('delivery'), ('evaluation')) as k (kind)
+            cross join lateral (
+                select b.cluster_id from iu_route_cursor as b
+                where b.route_name = r.route_name and b.kind = k.kind order by b.cursor_no desc limit 1) as n
+        ) as o on c.route_name = o.route_name and c.kind = o.kind and c.cursor_no <= o.last_no
+            and c.cluster_id = o.cluster_id
+        where not c.is_start
+          and exists (select from iu_runtime_gate as g where g.gate_value = 'true')
+        for update of c skip locked
+    ) as s
+    where d.cursor_no = s.cursor_no;
 
     -- What was carried over and worked through, some at a time; evaluation is never behind delivery.
     delete from iu_route_carry_over as c
