@@ -45,7 +45,10 @@ SQLSTATES: Mapping[str, type[IuGatesError]] = {
     "IUG83": RefusedError,
 }
 
+STYLES: Final = {"DateStyle": "ISO", "IntervalStyle": "postgres"}
 FULL: Final = "53100"
+TIMED_OUT: Final = {"25P03", "25P04"}
+"""A session ended by idle_in_transaction_session_timeout or transaction_timeout."""
 CAUSES: Final = (
     (
         "could not translate host name",
@@ -199,17 +202,26 @@ def open_connection(
             next_command="iu-gates status --database-url postgresql://user@host/database",
         ) from error
     known = {"connect_timeout": "10", **{k: v for k, v in known.items() if v is not None}}
-    known["application_name"] = f"iu-gates {command}"
+    known |= {"application_name": f"iu-gates {command}", "client_encoding": "utf8"}
     try:
         # No prepared statements: behind a pooler the next transaction is another session's.
         conn = network.BoundedConnection.connect(
-            autocommit=autocommit, prepare_threshold=None, **cast("dict[str, Any]", known)
+            autocommit=True, prepare_threshold=None, **cast("dict[str, Any]", known)
         )
     except psycopg.OperationalError as error:
         raise _unreachable(error, url) from error
+    set_styles(conn)
+    conn.autocommit = autocommit
     if network_wait is not None:
         conn.patience, conn.way = network_wait.total_seconds(), known
     return conn
+
+
+def set_styles(conn: psycopg.Connection[Any]) -> None:
+    """Set what psycopg can read, where the login, the database or the server has another style."""
+    for name, readable in STYLES.items():
+        if (conn.info.parameter_status(name) or readable).split(",")[0] != readable:
+            conn.execute("select set_config(%s, %s, false)", (name, readable))
 
 
 def _unreachable(error: psycopg.OperationalError, url: str) -> UnreachableError:
@@ -247,7 +259,7 @@ def translate(error: psycopg.Error) -> IuGatesError:
     Return what a database error means to the user.
 
     Our own SQL raises with SQLSTATE IUGnn, detail and hint; the rest is mapped by class:
-    08 and 57 are the server going away, 42501 a missing right, 55P03 a lock.
+    08, 57 and timeouts of a session are the server going away, 42501 a missing right, 55P03 a lock.
     """
     state = error.sqlstate or ""
     message = (error.diag.message_primary or " ".join(str(error).split())).rstrip(".")
@@ -263,7 +275,9 @@ def translate(error: psycopg.Error) -> IuGatesError:
         return SQLSTATES[state](message, ident=f"IUG-0{state[3:]}", **fields)
     if isinstance(error, pg.QueryCanceled):
         return _cancelled(message)
-    if isinstance(error, psycopg.OperationalError) and not isinstance(error, pg.LockNotAvailable):
+    if state in TIMED_OUT or (
+        isinstance(error, psycopg.OperationalError) and not isinstance(error, pg.LockNotAvailable)
+    ):
         return _server_error(state, message)
     return _refusal(error, message, fields) or IuGatesError(
         f"the database said: {message} ({state})",
@@ -326,7 +340,7 @@ def _server_error(state: str, message: str) -> UnreachableError:
             means="the transaction in hand was rolled back; the same command goes on from there",
             next_command=SAME,
         )
-    lost = state[:2] in {"", "08", "57"}
+    lost = state[:2] in {"", "08", "57"} or state in TIMED_OUT
     return UnreachableError(
         f"the {'connection was lost' if lost else 'server cannot do it now'}: {message}",
         ident="IUG-054",

@@ -41,9 +41,10 @@ select pg_backend_pid(),
 KEEPALIVE: Final = """
 select set_config(o.name, o.value, false)
 from (values ('tcp_keepalives_idle', %(idle)s), ('tcp_keepalives_interval', %(interval)s),
-             ('tcp_keepalives_count', %(count)s), ('tcp_user_timeout', %(wait)s)) as o (name, value)
+             ('tcp_keepalives_count', %(count)s), ('tcp_user_timeout', %(wait)s),
+             ('idle_session_timeout', '0')) as o (name, value)
 """
-"""For a session of our own: behind a pooler it would stay with the pooler's."""
+"""For a session of our own that waits: behind a pooler it would stay with the pooler's."""
 
 
 class BoundedConnection(psycopg.Connection[TupleRow]):

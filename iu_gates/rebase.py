@@ -140,14 +140,13 @@ def _tell(conn: Conn, settings: Settings, seen: Mapping[str, Any]) -> str:
 
 def _require_quiet(seen: Mapping[str, Any]) -> None:
     if seen["subscriptions"]:
-        name = seen["subscriptions"].split(", ")[0]
         raise RefusedError(
             "a subscription still writes into our tables",
             ident="IUG-114",
-            found=seen["subscriptions"],
+            found=", ".join(seen["subscriptions"]),
             wanted="every row of the original here, and no more to come",
             means="an event that came after would be read by a cursor that has passed it",
-            next_command=f'alter subscription "{name}" disable',
+            next_command=f"alter subscription {_quote(seen['subscriptions'][0])} disable",
             more=MORE,
         )
 
@@ -169,9 +168,13 @@ def _require_moved(seen: Mapping[str, Any], *, moved: bool) -> None:
             ident="IUG-114",
             wanted="an original that nobody can connect to, or none",
             means="two installations would deliver the same events",
-            next_command=f'alter database "{seen["original"]}" allow_connections false',
+            next_command=f"alter database {_quote(seen['original'])} allow_connections false",
             more=MORE,
         )
+
+
+def _quote(name: str) -> str:
+    return sql.Identifier(name).as_string()
 
 
 def _no_key(settings: Settings, key: str | None, next_command: str) -> RefusedError:

@@ -76,4 +76,9 @@ def connect(settings: Mapping[str, Any]) -> psycopg.Connection[Any]:
         )
         raise CommandError(message)
     url = (url or "").replace("postgresql+psycopg://", "postgresql://", 1)
-    return psycopg.connect(url, application_name="iu-gates alembic", prepare_threshold=None)
+    return psycopg.connect(
+        url,
+        application_name="iu-gates alembic",
+        client_encoding="utf8",
+        prepare_threshold=None,
+    )

@@ -6,6 +6,7 @@ Fixtures of every test: a database of its own on a real server.
     conn            an autocommit connection to `database`
     other_conn      a second session
     make_conn       a maker of further sessions: make_conn(autocommit=False, user="approver")
+    make_stage      a maker of databases with settings and all who play: make_stage(State.LIVE)
     own_server      a server of this test's own, which it may stop and kill
     servers         the session's servers; `servers.get(17)` starts one
 
@@ -36,6 +37,7 @@ from tests.support.databases import (
     connections,
 )
 from tests.support.majors import DEMANDED, list_majors, newest_major
+from tests.support.play import MakeStage, stages
 
 ROOMY_BYTES = 8 << 30
 EVERYTHING = bool(os.environ.get("IU_GATES_TEST_ALL"))
@@ -148,6 +150,13 @@ def conn(make_conn: Callable[..., psycopg.Connection]) -> psycopg.Connection:
 def other_conn(make_conn: Callable[..., psycopg.Connection]) -> psycopg.Connection:
     """Give a second autocommit session."""
     return make_conn()
+
+
+@pytest.fixture
+def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
+    """Give a maker of stages."""
+    with stages(servers, major, tmp_path) as make:
+        yield make
 
 
 @pytest.fixture

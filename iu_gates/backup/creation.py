@@ -34,6 +34,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
+from iu_gates import db
 from iu_gates.backup import compression, defects, files, process
 from iu_gates.backup.archive import SUFFIX, Backup, manifest_path, read_back
 from iu_gates.backup.identity import Identity, read_identity
@@ -159,6 +160,7 @@ def _connect(conninfo: str) -> psycopg.Connection[Any]:
     try:
         conn = psycopg.connect(
             conninfo,
+            autocommit=True,
             application_name=process.APPLICATION_NAME,
             client_encoding="utf8",  # of SQL_ASCII, which PGCLIENTENCODING may say, comes bytes
             prepare_threshold=None,
@@ -172,6 +174,8 @@ def _connect(conninfo: str) -> psycopg.Connection[Any]:
             wanted="a libpq connection string or URL",
             next_command="iu-gates backup create --database-url postgresql://user@host/database",
         ) from None
+    db.set_styles(conn)
+    conn.autocommit = False
     conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     conn.read_only = True
     return conn

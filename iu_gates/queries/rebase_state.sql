@@ -8,7 +8,7 @@ select i.iu_schema,
        (select o.datname::text from pg_database as o
         where s.system_identifier = i.system_identifier and o.oid = i.database_oid
           and o.oid <> d.oid and o.datallowconn) as original,
-       (select string_agg(distinct u.subname::text, ', ')
+       (select array_agg(distinct u.subname::text)
         from pg_subscription as u
         join pg_subscription_rel as r on r.srsubid = u.oid
         join pg_class as c on c.oid = r.srrelid

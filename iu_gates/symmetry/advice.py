@@ -31,8 +31,6 @@ MEANING: Final[Mapping[str, str]] = {
 }
 BIND: Final = re.compile(r"(?<![:\w\\]):(?=\w)")
 """What `sqlalchemy.text` takes for a parameter."""
-TABLE: Final = re.compile(r" ON (?:ONLY )?(.+?) USING ")
-"""In the definition of an index, what it is on."""
 HOSTS: Final = frozenset({"table", "foreign table", "view", "type", "domain", "column"})
 ON: Final = frozenset({"column", "constraint", "trigger", "rule", "policy"})
 TOLD: Final = frozenset({"comment", "privilege", "security label"})
@@ -45,9 +43,21 @@ def meaning(difference: Difference) -> str:
 
 def line(difference: Difference) -> str:
     """Return the line for ``downgrade()``, or several; "" where none can be derived."""
+    if _is_inherited(difference):
+        return ""
     if difference.attribute == EXISTS and difference.after and difference.kind in _OPERATIONS:
         return _OPERATIONS[difference.kind](difference)
     return "\n".join(_execute(statement) for statement in undo.statements(difference))
+
+
+def _is_inherited(difference: Difference) -> bool:
+    """Tell whether it comes, changes and goes with the same of a parent, and not by itself."""
+    said = difference.whole or {}
+    if difference.attribute not in (EXISTS, "type", "definition"):
+        return False
+    if difference.kind in ("column", "constraint"):
+        return bool(said.get("parents")) and not said.get("local")
+    return bool(said.get("cloned from parent") or said.get("parent"))
 
 
 def drop_parts(differences: Iterable[Difference]) -> list[Difference]:
@@ -64,17 +74,18 @@ def _find_parts(every: list[Difference]) -> Iterator[bool]:
     whole = [d for d in every if d.attribute == EXISTS]
     hosts = {(d.identity, d.after) for d in whole if d.kind in HOSTS}
     keys = {(d.identity, d.after) for d in whole if d.kind == "constraint"}
+    said_by = {(d.kind, d.identity) for d in every if d.attribute == "definition"}
     named = [(d.identity, d.after) for d in whole if d.kind not in TOLD]
     for each in every:
         said = each.whole or {}
         on, name = names.split(each.identity) if each.kind in {*ON, "index"} else ("", "")
         if each.attribute != EXISTS:
-            yield False
+            yield each.kind == "index" and _is_key(each, said_by)
         elif each.kind in TOLD:
             yield any(a == each.after and _is_of(each.identity, i) for i, a in named)
         elif each.kind in ON:
-            yield (on, each.after) in hosts
-        elif each.kind == "index" and (found := TABLE.search(said.get("definition", ""))):
+            yield (on, each.after) in hosts or (each.kind == "column" and ("view", on) in said_by)
+        elif each.kind == "index" and (found := undo.INDEXED.search(said.get("definition", ""))):
             keyed = f"{found[1]}.{name}"
             yield (found[1], each.after) in hosts or (keyed, each.after) in keys
         elif each.kind == "sequence" and said.get("owned by"):
@@ -82,6 +93,13 @@ def _find_parts(every: list[Difference]) -> Iterator[bool]:
             yield (table, each.after) in hosts or (said["owned by"], each.after) in hosts
         else:
             yield False
+
+
+def _is_key(index: Difference, said_by: set[tuple[str, str]]) -> bool:
+    """Tell whether a changed index is that of a constraint that has changed."""
+    found = undo.INDEXED.search((index.whole or {}).get("definition", ""))
+    name = names.split(index.identity)[1]
+    return found is not None and ("constraint", f"{found[1]}.{name}") in said_by
 
 
 def _is_of(told: str, identity: str) -> bool:

@@ -23,12 +23,12 @@ DEFAULT_KINDS: Final[Mapping[str, str]] = {
     "L": "large objects",
 }
 COMMENTED: Final[Mapping[str, str]] = {
+    "composite type column": "column",
     "composite type": "type",
     "domain constraint": "constraint",
     "foreign table column": "column",
     "foreign-data wrapper": "foreign data wrapper",
     "materialized view column": "column",
-    "composite type column": "column",
     "table column": "column",
     "table constraint": "constraint",
     "view column": "column",
@@ -58,6 +58,8 @@ def comment(difference: Difference) -> Iterator[str]:
     word = next((w for w in WORDS if difference.identity.startswith(f"{w} ")), "")
     if word:
         name = difference.identity[len(word) + 1 :]
+        if word == "aggregate":
+            name = name.removesuffix("()") + "(*)" * name.endswith("()")
         if word == "domain constraint":
             name = name.replace(" on ", " on domain ", 1)
         yield f"comment on {COMMENTED.get(word, word)} {name} is {said}"

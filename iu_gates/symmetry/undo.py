@@ -7,6 +7,7 @@ be told from names and attributes. Identities are quoted already, as the catalog
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -49,6 +50,8 @@ OWNED: Final[Mapping[str, str]] = {
     "table": "table {}",
     "view": "table {}",
 }
+INDEXED: Final = re.compile(r" ON (?:ONLY )?(.+?) USING ")
+"""In the definition of an index, what it is on."""
 STATES: Final[Mapping[str, str]] = {
     "O": "enable",
     "D": "disable",
@@ -64,7 +67,7 @@ def statements(difference: Difference) -> list[str]:
         return [f"drop {DROPS[difference.kind].format(difference.identity)}"]
     if difference.attribute == "owner" and difference.kind in OWNED:
         what = OWNED[difference.kind].format(difference.identity)
-        return [f"alter {what} owner to {difference.before}"]
+        return [f"alter {what} owner to {quote(difference.before)}"]
     if difference.kind in _ANY:
         return list(_ANY[difference.kind](difference))
     if not is_there:
@@ -106,7 +109,8 @@ def _table_or_domain(difference: Difference) -> str:
 def _gone_column(difference: Difference) -> Iterator[str]:
     table, name = split(difference.identity)
     made = _whole(difference)
-    said = [f"alter table {table} add column {name} {made['type']}"]
+    what, add = ("type", "attribute") if made.get("of type") else ("table", "column")
+    said = [f"alter {what} {table} add {add} {name} {made['type']}"]
     if made["collation"]:
         said.append(f"collate {made['collation']}")
     if made["generated"]:
@@ -126,8 +130,18 @@ def _changed_column(difference: Difference) -> Iterator[str]:
     table, column = split(difference.identity)
     alter = f"alter table {table} alter column {column}"
     before = difference.before
+    whole = _whole(difference)
+    said = f"{before} collate {whole['collation']}" if whole.get("collation") else str(before)
+    if whole.get("of type"):
+        if difference.attribute == "type":
+            yield f"alter type {table} alter attribute {column} type {said}"
+        return
+    if (difference.attribute == "default" and whole.get("generated")) or (
+        difference.attribute == "not null" and before not in ("no", "yes")
+    ):
+        return
     made = {
-        "type": f"{alter} type {before} using {column}::{before}",
+        "type": f"{alter} type {said} using {column}::{before}",
         "default": f"{alter} set default {before}" if before else f"{alter} drop default",
         "not null": f"{alter} {'drop' if before == 'no' else 'set'} not null",
         "statistics target": f"{alter} set statistics {-1 if before is None else before}",
@@ -196,12 +210,27 @@ def _changed_on_table(difference: Difference) -> Iterator[str]:
         table, name = split(difference.identity)
         yield f"drop {difference.kind} {name} on {table}"
         yield str(difference.before).rstrip(";")
+        if (state := _whole(difference).get("enabled", "O")) != "O":
+            yield from _state(difference, state)
+
+
+def _gone_index(difference: Difference) -> Iterator[str]:
+    yield from _index(difference, str(_whole(difference)["definition"]))
 
 
 def _changed_index(difference: Difference) -> Iterator[str]:
     if difference.attribute == "definition":
         yield f"drop index {difference.identity}"
-        yield str(difference.before)
+        yield from _index(difference, str(difference.before))
+
+
+def _index(difference: Difference, definition: str) -> Iterator[str]:
+    yield definition.replace(" ON ONLY ", " ON ", 1)
+    name = split(difference.identity)[1]
+    if (on := INDEXED.search(definition)) and _whole(difference).get("clustered"):
+        yield f"alter table {on[1]} cluster on {name}"
+    if on and _whole(difference).get("replica identity"):
+        yield f"alter table {on[1]} replica identity using index {name}"
 
 
 def _gone_policy(difference: Difference) -> Iterator[str]:
@@ -232,24 +261,31 @@ def _changed_policy(difference: Difference) -> Iterator[str]:
 
 
 def _new_view(difference: Difference) -> Iterator[str]:
-    word = "materialized view" if _whole(difference).get("materialized") else "view"
-    yield f"drop {word} {difference.identity}"
+    yield f"drop {_view(_whole(difference))} {difference.identity}"
 
 
 def _gone_view(difference: Difference) -> Iterator[str]:
     made = _whole(difference)
-    word = "materialized view" if made["materialized"] else "view"
-    options = f" with ({', '.join(made['options'])})" if made["options"] else ""
     text = str(made["definition"]).strip().rstrip(";")
-    yield f"create {word} {difference.identity}{options} as {text}"
+    data = "" if made.get("populated", True) else " with no data"
+    yield f"create {_view(made)} {difference.identity}{_with(made)} as {text}{data}"
+
+
+def _view(made: Mapping[str, Any]) -> str:
+    return "materialized view" if made.get("materialized") else "view"
+
+
+def _with(made: Mapping[str, Any]) -> str:
+    return f" with ({', '.join(made['options'])})" if made.get("options") else ""
 
 
 def _changed_view(difference: Difference) -> Iterator[str]:
-    if difference.attribute == "definition":
+    made = _whole(difference)
+    if difference.attribute == "definition" and not made.get("materialized"):
         text = str(difference.before).strip().rstrip(";")
-        yield f"create or replace view {difference.identity} as {text}"
+        yield f"create or replace view {difference.identity}{_with(made)} as {text}"
     elif difference.attribute == "options":
-        alter = f"alter view {difference.identity}"
+        alter = f"alter {_view(made)} {difference.identity}"
         yield from _options(alter, difference.before, difference.after)
 
 
@@ -301,7 +337,7 @@ _GONE: Final[Mapping[str, Maker]] = {
     "column": _gone_column,
     "constraint": _gone_constraint,
     "extension": _gone_extension,
-    "index": _gone_definition,
+    "index": _gone_index,
     "policy": _gone_policy,
     "rule": _gone_definition,
     "schema": _gone_schema,

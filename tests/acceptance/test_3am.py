@@ -18,9 +18,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from tests.docs.pages import list_blocks, read
 from tests.support.cli import SECONDS, make_environment, poll
-from tests.support.databases import Servers
 from tests.support.engine import run_batch
-from tests.support.play import MakeStage, Stage, stages
+from tests.support.play import MakeStage, Stage
 from tests.support.walk import ROOT, State
 
 pytestmark = pytest.mark.long_on_each_major
@@ -39,13 +38,6 @@ EXPECTED: Final = {
 VICTIM: Final = ROOT / "scripts" / "torture" / "victim.py"
 EVENTS: Final = "select subject, version_seq from iu_core.iu_event"
 WORKING: Final = "select count(*) from iu_core.iu_route_attempt where status = 'sent'"
-
-
-@pytest.fixture
-def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
-    """Give a maker of stages."""
-    with stages(servers, major, tmp_path) as make:
-        yield make
 
 
 class Night:

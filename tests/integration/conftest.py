@@ -1,7 +1,6 @@
 """
 Databases in the states that the engine's tests begin with.
 
-    make_stage      a maker of stages, with settings and all who play: make_stage(State.LIVE)
     make_engine     a maker: make_engine(State.LIVE)
     dry, seam, relaxed, canary, live      one each, walked to 080, 090, 100, 081, 082
 
@@ -13,21 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
 from tests.support.databases import Servers
 from tests.support.engine import Engine, MakeEngine, open_engine
-from tests.support.play import MakeStage, stages
 from tests.support.walk import State
-
-
-@pytest.fixture
-def make_stage(servers: Servers, major: int, tmp_path: Path) -> Iterator[MakeStage]:
-    """Give a maker of stages."""
-    with stages(servers, major, tmp_path) as make:
-        yield make
 
 
 @pytest.fixture

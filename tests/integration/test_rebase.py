@@ -235,6 +235,55 @@ def test_verdicts_are_void_and_the_ledger_says_why(origin: Engine, site: Site) -
     assert (difference, facts["carried"]) == (1, {ROUTE: 0})
 
 
+def test_sequence_behind_the_events_is_never_passed_and_is_mended(live: Engine, site: Site) -> None:
+    """
+    P1: the ids to come would lie before the cursor, so the database refuses; the command mends it.
+    """
+    write(live.conn, "before", 2, 3)
+    work(live.conn)
+    live.conn.execute("update iu_gates.installation set system_identifier = system_identifier - 1")
+    live.conn.execute("alter table iu_core.iu_event alter event_id restart with 1")
+    entries = live.fetch_value("select count(*) from iu_gates.ledger")
+    with pytest.raises(psycopg.Error, match="is behind the events") as raised:
+        live.conn.execute("select iu_core.fn_iu_rebase('of this site', false)")
+    assert (raised.value.sqlstate, raised.value.diag.message_hint) == ("IUG41", "iu-gates rebase")
+    assert live.fetch_value("select count(*) from iu_gates.ledger") == entries
+
+    assert site.rebase(live.database.conninfo) is not None
+
+    write(live.conn, "after", 2, 3)
+    assert work(live.conn) == 2
+    assert_each_once_and_in_order(live.conn)
+
+
+def test_subscription_that_still_writes_is_named(
+    live: Engine, empty_database: Database, site: Site
+) -> None:
+    """
+    While rows of the original may come it is refused (IUG-114); what the error gives ends that.
+    """
+    name = sql.Identifier('of "old", 100%')
+    with psycopg.connect(empty_database.conninfo, autocommit=True) as old:
+        old.execute("create schema iu_core create table iu_event (event_id bigint)")
+        old.execute("create publication everything for all tables")
+        old.execute("select pg_create_logical_replication_slot('of_rebase', 'pgoutput')")
+    live.conn.execute("update iu_gates.installation set system_identifier = system_identifier - 1")
+    live.conn.execute(
+        sql.SQL(
+            "create subscription {} connection {} publication everything"
+            " with (create_slot = false, slot_name = of_rebase, copy_data = false)"
+        ).format(name, sql.Literal(empty_database.conninfo))
+    )
+    try:
+        with pytest.raises(RefusedError, match="a subscription still writes") as raised:
+            site.rebase(live.database.conninfo)
+        assert (raised.value.ident, raised.value.found) == ("IUG-114", 'of "old", 100%')
+        live.conn.execute((raised.value.next_command or "").encode())
+        assert site.rebase(live.database.conninfo) is not None
+    finally:
+        live.conn.execute(sql.SQL("drop subscription {}").format(name))
+
+
 def test_wrong_schema_names_the_one_it_has(origin: Engine, site: Site) -> None:
     """
     Settings that say another schema than the installation: the next command sets that one.

@@ -169,6 +169,98 @@ CHANGED: Final = {
         f"{HOST}; grant select on {{n}} to snapshot_alice with grant option",
         "revoke select on {n} from snapshot_alice",
     ),
+    "type of a column with a collation": (
+        'create table {n} (a varchar(9) collate "C")',
+        'alter table {n} alter a type text collate "C"',
+    ),
+    "owner with an odd name": (
+        (
+            'create role "Advice Odd"; create table {n} (); grant create on schema {s} to'
+            ' "Advice Odd"; alter table {n} owner to "Advice Odd"'
+        ),
+        "alter table {n} owner to postgres",
+    ),
+    "view with options": (
+        f"{HOST}; create view {{o}} with (security_barrier) as select a from {{n}}",
+        "create or replace view {o} with (security_barrier) as select a + 1 as a from {n}",
+    ),
+    "options of a materialized view": (
+        "create materialized view {n} with (fillfactor = 50) as select 1 as a",
+        "alter materialized view {n} reset (fillfactor)",
+    ),
+    "materialized view without data that is gone": (
+        "create materialized view {n} as select 1 as a with no data",
+        "drop materialized view {n}",
+    ),
+    "trigger that is off and another": (
+        f"{FIRED}; alter table {{n}} disable trigger {{o}}",
+        (
+            "drop trigger {o} on {n}; create trigger {o} after insert on {n} for each row"
+            " execute function {o}(); alter table {n} disable trigger {o}"
+        ),
+    ),
+    "index that its table is clustered on": (
+        f"{HOST}; create index {{o}} on {{n}} (a); alter table {{n}} cluster on {{o}}",
+        "drop index {o}",
+    ),
+    "index that is the replica identity": (
+        (
+            f"{HOST}; create unique index {{o}} on {{n}} (a);"
+            " alter table {n} replica identity using index {o}"
+        ),
+        (
+            "drop index {o}; create unique index {o} on {n} (a desc);"
+            " alter table {n} replica identity using index {o}"
+        ),
+    ),
+    "field that is gone": (
+        "create type {n} as (a int, {o} text)",
+        "alter type {n} drop attribute {o}",
+    ),
+    "type of a field": ("create type {n} as (a int)", "alter type {n} alter attribute a type text"),
+    "comment on a field": ("create type {n} as (a int)", "comment on column {n}.a is 'x'"),
+    "comment on an aggregate": (
+        "create aggregate {n}(*) (sfunc = int8inc, stype = int8, initcond = '0')",
+        "comment on aggregate {n}(*) is 'x'",
+    ),
+    "constraint of a parent": (
+        "create table {n} (a int constraint c check (a > 0)); create table {o} () inherits ({n})",
+        "alter table {n} drop constraint c",
+    ),
+    "column of a parent": (
+        "create table {n} (a int); create table {o} () inherits ({n})",
+        "alter table {n} add b int",
+    ),
+    "type of a parent's column": (
+        (
+            "create table {n} (a int, b int) partition by list (a);"
+            " create table {o} partition of {n} default"
+        ),
+        "alter table {n} alter b type bigint",
+    ),
+    "index of a parent": (
+        (
+            "create table {n} (a int) partition by list (a); create table {o} partition of {n}"
+            " default; create index i on {n} (a)"
+        ),
+        "drop index i",
+    ),
+    "trigger of a parent": (
+        (
+            f"{HOST}; create table p (a int) partition by list (a);"
+            " create table q partition of p default;"
+            " create trigger {o} after insert on p for each row execute function {o}()"
+        ),
+        "drop trigger {o} on p",
+    ),
+    "key that is another": (
+        "create table {n} (a int, b int, constraint {o} unique (a))",
+        "alter table {n} drop constraint {o}, add constraint {o} unique (a, b)",
+    ),
+    "view with a column more": (
+        f"{HOST}; create view {{o}} as select a, b from {{n}}",
+        "drop view {o}; create view {o} as select a from {n}",
+    ),
     "grant of the owner": (HOST, "revoke delete on {n} from postgres"),
 }
 
