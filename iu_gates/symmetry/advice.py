@@ -75,6 +75,7 @@ def _find_parts(every: list[Difference]) -> Iterator[bool]:
     hosts = {(d.identity, d.after) for d in whole if d.kind in HOSTS}
     keys = {(d.identity, d.after) for d in whole if d.kind == "constraint"}
     said_by = {(d.kind, d.identity) for d in every if d.attribute == "definition"}
+    counted = {(d.identity, bool(d.after)) for d in every if d.attribute == "identity"}
     named = [(d.identity, d.after) for d in whole if d.kind not in TOLD]
     for each in every:
         said = each.whole or {}
@@ -89,8 +90,9 @@ def _find_parts(every: list[Difference]) -> Iterator[bool]:
             keyed = f"{found[1]}.{name}"
             yield (found[1], each.after) in hosts or (keyed, each.after) in keys
         elif each.kind == "sequence" and said.get("owned by"):
-            table, _ = names.split(said["owned by"])
-            yield (table, each.after) in hosts or (said["owned by"], each.after) in hosts
+            column = said["owned by"]
+            owners = {(names.split(column)[0], each.after), (column, each.after)}
+            yield bool(owners & hosts) or (column, bool(each.after)) in counted
         else:
             yield False
 

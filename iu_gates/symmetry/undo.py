@@ -150,6 +150,12 @@ def _changed_column(difference: Difference) -> Iterator[str]:
     }
     if difference.attribute in made:
         yield made[difference.attribute]
+    if difference.attribute == "identity":
+        kind = f"generated {'always' if before == 'a' else 'by default'}"
+        if before and difference.after:
+            yield f"{alter} set {kind}"
+        else:
+            yield f"{alter} add {kind} as identity" if before else f"{alter} drop identity"
 
 
 _STORAGE: Final[Mapping[str, str]] = {
