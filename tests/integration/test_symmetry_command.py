@@ -258,6 +258,7 @@ def test_our_own_revisions_are_symmetric(servers: Servers, major: int) -> None:
     )
 
 
+@pytest.mark.every_major
 def test_our_own_revisions_are_symmetric_with_history(
     empty_database: Database, tmp_path: Path
 ) -> None:
