@@ -41,6 +41,7 @@ HOST_NAMES: Final = (
     "payload_column",
     "type_column",
     "subject_column",
+    "content_mode",
     "outbox_constants",
 )
 WAIVER_FIELDS: Final = ("gate", "who", "why", "until")

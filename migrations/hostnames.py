@@ -40,7 +40,13 @@ DEFAULTS: Mapping[str, Any] = {
     "unit_table": "unit_version",
     "outbox_table": "event_outbox",
     "version_column": "version_seq",
+    "content_mode": "structured",
 }
+CONTENTS: Mapping[str, str] = {
+    "structured": "fn_iu_cloud_event(e, p_route, k.idempotency_key)",
+    "binary": "e.payload",
+}
+"""For each content mode of CloudEvents, what the payload is."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +167,8 @@ def resolve(
     if missing:
         return names, missing
     problems = [*_resolve_unit(unit, names), *_resolve_outbox(outbox, names)]
-    return names, problems + _judge_subject(unit, outbox, names, settings)
+    problems += _judge_subject(unit, outbox, names, settings)
+    return names, problems + list(_judge_content(names))
 
 
 def _resolve_unit(unit: Table, names: dict[str, Any]) -> Iterator[Problem]:
@@ -269,6 +276,22 @@ def _resolve_role(place: str, outbox: Table, role: str, names: dict[str, Any]) -
         yield _generated(place, role, names[role])
     elif not _may_map(outbox.columns[names[role]], role):
         yield _not_text(place, outbox.columns[names[role]], role)
+
+
+def _judge_content(names: Mapping[str, Any]) -> Iterator[Problem]:
+    """Refuse a mode that there is not, and one that would leave the event's attributes nowhere."""
+    if (mode := names["content_mode"]) not in CONTENTS:
+        known = " or ".join(CONTENTS)
+        yield Problem("host.content_mode", repr(mode), known, _set("content_mode", "structured"))
+    elif mode == "binary":
+        for role in ("type_column", "subject_column"):
+            if not names[role]:
+                yield Problem(
+                    f"{_place(names, 'outbox_table')[0]}: {role}",
+                    "content_mode is binary, and no column takes the event's attribute",
+                    f"a column under host.{role}, or content_mode structured ({CONTRACT})",
+                    _set("content_mode", "structured"),
+                )
 
 
 def _may_map(column: Column, role: str) -> bool:
@@ -401,6 +424,7 @@ def variables(iu_schema: str, names: Mapping[str, Any]) -> dict[str, str]:
         "iu_key_index": names.get("key_index") or "event_outbox_idempotency_key_key",
         "iu_payload_column": names.get("payload_column") or "payload",
         "iu_payload_type": types.get("payload_column", "jsonb"),
+        "iu_content": CONTENTS[names.get("content_mode") or "structured"],
         "iu_extra_columns": "".join(f", {quote_identifier(c)}" for c in extra),
         "iu_extra_values": "".join(f", {v}" for v in extra.values()),
     }

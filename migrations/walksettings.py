@@ -24,6 +24,7 @@ HOST_SETTINGS = (
     "payload_column",
     "type_column",
     "subject_column",
+    "content_mode",
 )
 
 

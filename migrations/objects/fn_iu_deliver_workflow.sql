@@ -14,7 +14,7 @@ begin
         return query
         with event as materialized (
             select e.event_id, e.event_type, e.subject, k.idempotency_key,
-                   cast(fn_iu_cloud_event(e, p_route, k.idempotency_key) as :iu_payload_type) as cloud_event
+                   cast(:iu_content as :iu_payload_type) as content
             from iu_event as e
             cross join lateral (values (
                 fn_iu_idempotency_key(p_route, e.event_type, e.subject, e.version_seq))) as k (idempotency_key)
@@ -26,7 +26,7 @@ begin
         written as (
             insert into :"iu_host_schema".:"iu_outbox_table" (
                 :"iu_key_column", :"iu_payload_column" :iu_extra_columns)
-            select e.idempotency_key, e.cloud_event :iu_extra_values from event as e order by e.event_id
+            select e.idempotency_key, e.content :iu_extra_values from event as e order by e.event_id
             returning 1
         )
         -- Nothing is handed out before all is written: an exception does not take that back. (One of an

@@ -11,8 +11,7 @@ begin
     with written as (
         insert into :"iu_host_schema".:"iu_outbox_table" as o (
             :"iu_key_column", :"iu_payload_column" :iu_extra_columns)
-        select k.idempotency_key,
-               cast(fn_iu_cloud_event(e, p_route, k.idempotency_key) as :iu_payload_type) :iu_extra_values
+        select k.idempotency_key, cast(:iu_content as :iu_payload_type) :iu_extra_values
         from iu_event as e
         cross join lateral (values (
             fn_iu_idempotency_key(p_route, e.event_type, e.subject, e.version_seq))) as k (idempotency_key)
@@ -24,12 +23,13 @@ begin
     select array_agg(w.idempotency_key) into v_written from written as w;
 
     -- In a new snapshot, so that what was waited for is seen. The same event captured anew has
-    -- another time; its data is the same (T17).
+    -- another time; its data is the same (T17),
+    -- in whichever content mode it was written.
     return query
     select e.event_id,
            case
                when k.idempotency_key = any (v_written) then 'sent'
-               when o.data = e.payload then 'duplicate'
+               when e.payload in (o.content, o.content -> 'data') then 'duplicate'
                else 'collision'
            end,
            case when k.idempotency_key <> all (coalesce(v_written, '{}')) then 'the target has this key' end,
@@ -38,9 +38,9 @@ begin
     cross join lateral (values (
         fn_iu_idempotency_key(p_route, e.event_type, e.subject, e.version_seq))) as k (idempotency_key)
     cross join lateral (values ((
-        select t.:"iu_payload_column"::jsonb -> 'data'
+        select t.:"iu_payload_column"::jsonb
         from :"iu_host_schema".:"iu_outbox_table" as t
-        where t.:"iu_key_column" = k.idempotency_key))) as o (data)
+        where t.:"iu_key_column" = k.idempotency_key))) as o (content)
     where e.event_id = any (p_event_ids)
     order by e.event_id;
 end

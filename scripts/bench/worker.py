@@ -98,7 +98,7 @@ def main(options: argparse.Namespace) -> int:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="iu-gates-bench-")))
         directory.chmod(0o711)
-        place = Place(directory, sizes.events)
+        place = Place(directory, sizes.events, options.content)
         place.server.start()
         stack.callback(place.server.wipe)
         facts = describe(place, sizes)
@@ -141,6 +141,7 @@ def describe(place: Place, sizes: Sizes) -> dict[str, str]:
         "settings": ", ".join(f"{k} {v}" for k, v in SETTINGS.items()),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {memory:.0f} GiB;"
         f" Python {platform.python_version()}; load average at the start {load_average()}",
+        "content": f"{place.content} content in the payload, the same bytes for everyone",
         "sizes": f"{sizes.events:,} events, {sizes.rounds} rounds, each thing in turn in a round;"
         " median, lowest and highest of the rounds; a ratio is the median of the rounds' ratios",
     }
@@ -196,6 +197,12 @@ def parse() -> argparse.Namespace:
         type=lambda text: text.split(","),
         metavar="SECTION,…",
         help=f"of {', '.join(names)}",
+    )
+    parser.add_argument(
+        "--content",
+        choices=("structured", "binary"),
+        default="structured",
+        help="what stands in the payload, host.content_mode: the event as CloudEvents, or its data",
     )
     parser.add_argument("--alone", action="store_true", help="without the other queues")
     parser.add_argument("--events", type=int, metavar="N", help="events that wait")

@@ -188,6 +188,23 @@ HOSTS = {
         outbox="select idempotency_key, payload, event_type, subject from event_outbox",
         rest=("iu.version_applied", "doc/4"),
     ),
+    "binary content: the data as it is, the attributes in columns": Host(
+        tables="""
+            create table unit_version (
+                unit text not null, version_seq int, unique (unit, version_seq)
+            );
+            create table event_outbox (
+                idempotency_key text primary key, body json not null, type text not null,
+                aggregate_id text not null, source text not null
+            );
+            insert into unit_version values ('u', 1);
+        """,
+        change="insert into unit_version values ('u', 2)",
+        subject="u",
+        outbox="select idempotency_key, body, type, aggregate_id, source from event_outbox",
+        rest=("iu.version_applied", "u", "/cms"),
+        settings={"content_mode": "binary", "outbox_constants": {"source": "/cms"}},
+    ),
     "domains of the host's own schema": Host(
         tables="""
             create domain code as text not null check (value ~ '^[A-Z]+$');
@@ -261,8 +278,10 @@ def test_host_that_meets_the_contract_works_end_to_end(
         assert Batch(*batch) == Batch("live", 1, sent=1, duplicates=0, dead=0)
         (row,) = conn.execute(host.outbox).fetchall()
         assert row[0] == f"{ROUTE}:iu.version_applied:2:{host.subject}"
-        assert row[1]["subject"] == host.subject
-        assert row[1]["data"]["version_seq"] == 2
+        is_binary = host.settings.get("content_mode") == "binary"
+        data = row[1] if is_binary else row[1]["data"]
+        assert data == {"unit": data["unit"], "version_seq": 2}
+        assert is_binary or row[1]["subject"] == host.subject
         assert row[2:] == host.rest
         again = conn.execute(
             "select status from iu_core.fn_iu_route_deliver(%s, array(select event_id"
@@ -293,6 +312,39 @@ def require_one_event_of_a_proof(conn: psycopg.Connection) -> None:
             # As the proof sends it: as text, in one script with much else.
             conn.execute(sql.SQL(insert.as_string(conn)))
             assert count_events(conn) == before + 1
+
+
+@pytest.mark.parametrize("mode", ["structured", "binary"])
+@pytest.mark.parametrize(
+    ("payload", "status"),
+    [
+        ("e.payload", "duplicate"),
+        ("jsonb_build_object('data', e.payload)", "duplicate"),
+        ('e.payload || \'{"unit": "other"}\'', "collision"),
+        ("'{}'", "collision"),
+    ],
+)
+def test_known_key_is_judged_by_its_data_in_either_content_mode(
+    empty_database: Database, mode: str, payload: str, status: str
+) -> None:
+    """
+    P2, T17: what was delivered in one content mode is a duplicate after a change to the other.
+    """
+    with psycopg.connect(empty_database.conninfo, autocommit=True) as conn:
+        conn.execute(UNITS + OUTBOX + "alter table event_outbox add subject text")
+        walk_to(empty_database.conninfo, *LIVE, host={"content_mode": mode})
+        conn.execute("insert into unit_version values ('u', 2)")
+        conn.execute(
+            f"insert into event_outbox (event_type, idempotency_key, payload) select e.event_type,"
+            f" iu_core.fn_iu_idempotency_key(%s, e.event_type, e.subject, e.version_seq), {payload}"
+            " from iu_core.iu_event as e",
+            [ROUTE],
+        )
+        query = (
+            "select status from iu_core.fn_iu_route_deliver(%s, array(select event_id"
+            " from iu_core.iu_event))"
+        )
+        assert conn.execute(query, [ROUTE]).fetchall() == [(status,)]
 
 
 @pytest.mark.parametrize(
@@ -473,6 +525,31 @@ def test_host_that_does_not_meet_it_is_told_what_mends_it(
         if problem.remedy.startswith("alter table"):
             conn.execute(problem.remedy)
             assert fetch_problems(conn, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("drop", "mode", "name"),
+    [
+        ("event_type", "binary", "public.event_outbox: type_column"),
+        ("subject", "binary", "public.event_outbox: subject_column"),
+        ("id", "compact", "host.content_mode"),
+    ],
+)
+def test_content_mode_that_would_lose_an_attribute_is_refused(
+    empty_database: Database, drop: str, mode: str, name: str
+) -> None:
+    """
+    Without the event's type and subject beside it, its data alone tells a receiver nothing.
+    """
+    with psycopg.connect(empty_database.conninfo, autocommit=True) as conn:
+        conn.execute(UNITS + OUTBOX + "alter table event_outbox add subject text;")
+        conn.execute(f"alter table event_outbox drop {drop}")
+
+        (problem,) = fetch_problems(conn, {"content_mode": mode})
+
+        assert problem.name == name
+        assert problem.remedy == "export IU_GATES_HOST_CONTENT_MODE=structured"
+        assert fetch_problems(conn, {"content_mode": "structured"}) == []
 
 
 def test_refused_host_is_left_alone(empty_database: Database) -> None:

@@ -44,10 +44,12 @@ class Place:
     Args:
         directory: Of the server and of all else that is made; removed at the end.
         events: How many events wait in the database `ORIGIN`.
+        content: `host.content_mode`.
     """
 
     directory: Path
     events: int
+    content: str = "structured"
     server: Server = field(init=False)
 
     def __post_init__(self) -> None:
@@ -91,7 +93,11 @@ class Place:
         self.execute(f"create database {EMPTY}")
         with psycopg.connect(self.url(EMPTY)) as conn:
             make_host(conn)
-        walk_to(self.url(EMPTY), *(STEPS[state][1] for state in State))
+        walk_to(
+            self.url(EMPTY),
+            *(STEPS[state][1] for state in State),
+            host={"content_mode": self.content},
+        )
         self.copy(EMPTY, ORIGIN)
         with self.connect(ORIGIN) as conn:
             write_host_rows(conn, 0, self.events)
