@@ -173,7 +173,7 @@ def _judge(name: str, seen: Mapping[str, Any]) -> Finding:
 
 
 def _failed(seen: Mapping[str, Any]) -> Finding:
-    waits = seen["sqlstate"] in ("55P03", "57014")
+    waits = seen["sqlstate"] in ("40P01", "55P03", "57014")
     return Finding(
         "proof",
         passed=False,

@@ -83,10 +83,25 @@ begin
         join pg_namespace as n on n.oid = c.relnamespace
         left join relation as r on r.oid = t.tgrelid
         left join routine as f on f.oid = t.tgfoid
-        -- A partition's copy of the host's trigger comes and goes with the partition.
+        -- A partition's copy of the host's trigger comes and goes with the partition: see "copy".
         where not t.tgisinternal and t.tgparentid = 0
           and (r.oid is not null or f.oid is not null and n.nspname not in ('iu_gates', :'iu_schema')
                or f.oid is not null and n.nspname = :'iu_host_schema' and c.relname not like 'iu\_%')
+    ),
+
+    -- A partition has a copy of each row trigger, in the state of the one above; more than that is drift.
+    copy as materialized (
+        select f.home, format('table %I.%I: ', n.nspname, c.relname) as object, format('%I.%I', n.nspname, c.relname) as place,
+               u.oid::regclass::text as above, f.name, k.oid as copy, k.tgenabled, o.tgenabled as wanted, c.oid
+        from firing as f
+        join pg_trigger as t on t.oid = f.oid and t.tgtype & 1 = 1
+        cross join lateral pg_partition_tree(t.tgrelid) as p
+        join pg_class as c on c.oid = p.relid
+        join pg_namespace as n on n.oid = c.relnamespace
+        join pg_class as u on u.oid = p.parentrelid
+        join pg_trigger as o on o.tgrelid = u.oid and o.tgname = t.tgname
+        left join pg_trigger as k on k.tgrelid = c.oid and k.tgname = t.tgname and k.tgparentid = o.oid
+        where p.level > 0
     ),
 
     -- Who has which right to what; the owner's own are told only where they are lacking.
@@ -222,6 +237,19 @@ begin
              when 'A' then 'enable always' when 'R' then 'enable replica' when 'D' then 'disable' else 'enable' end, t.name),
          null)
     ) as v (object, definition, removal)
+    union all
+    -- A copy that is lacking comes by attaching the partition once more: nobody can make one.
+    select p.home,
+           p.object || case when p.copy is null then 'lacking' when p.tgenabled = 'D' then 'disabled' else 'state of' end
+           || ' trigger ' || p.name,
+           '-- ' || coalesce(p.tgenabled::text, 'lacking'),
+           case when p.copy is null then
+               format('alter table %1$s detach partition %2$s; alter table %1$s attach partition %2$s %3$s', p.above, p.place,
+                      (select pg_get_expr(c.relpartbound, c.oid) from pg_class as c where c.oid = p.oid))
+           else format('alter table %s %s trigger %s', p.place, case p.wanted
+               when 'A' then 'enable always' when 'R' then 'enable replica' when 'D' then 'disable' else 'enable' end, p.name) end
+    from copy as p
+    where p.tgenabled is distinct from p.wanted
     union all
     -- The triggers behind a foreign key; on, they are not worth a line.
     select r.home, format('%s%s: disabled trigger %I', r.word, r.name, t.tgname), '-- ' || t.tgenabled::text,

@@ -214,15 +214,16 @@ revoke execute on function iu_gates.fn_fold_stops() from public;
 create or replace function iu_gates.fn_fold_trip(p_route text) returns void
 language plpgsql
 set search_path from current
-set lock_timeout to '1s'
+set lock_timeout to '50ms'
 as $$
 begin
-    -- The batch that tripped holds keys, and does not wait for the ledger: the next call does.
+    -- The batch that tripped does not wait for the ledger: the next call does, but not for long, since it too
+    -- holds the key of all batches, and who has the ledger may be waiting for that.
     if exists (select from iu_gates.stop as s
                where s.route_name = p_route and s.kind = 'trip' and s.lifted_at is null and s.ledger_seq is null) then
         perform iu_gates.fn_fold_stops();
     end if;
-exception when lock_not_available then
+exception when lock_not_available or deadlock_detected then
     null;
 end
 $$;

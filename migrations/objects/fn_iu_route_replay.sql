@@ -9,7 +9,7 @@ set search_path from current
 set lock_timeout to '10s'
 as $$
 declare
-    v_cluster bigint := fn_iu_worker_require(p_site_key);
+    v_cluster bigint;
     v_route iu_outbound_route;
     v_ids bigint[];
     v_size integer;
@@ -18,9 +18,10 @@ declare
     v_context text;
     v_one record;
 begin
-    select r.* into strict v_route from iu_outbound_route as r where r.route_name = p_route;
-    -- The keys of a batch: a stop waits for this one, and the next one finds it.
+    -- The keys of a batch, that of all before any table: a stop waits for this one, and the next one finds it.
     perform pg_advisory_xact_lock_shared(18773001, 0);
+    v_cluster := fn_iu_worker_require(p_site_key);
+    select r.* into strict v_route from iu_outbound_route as r where r.route_name = p_route;
     perform pg_advisory_xact_lock_shared(18773002, v_route.route_no);
     perform pg_advisory_xact_lock(18773003, v_route.route_no);
     -- No prune takes away what it is about to do.

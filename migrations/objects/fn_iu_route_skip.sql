@@ -17,11 +17,12 @@ begin
         raise exception 'a cursor is moved in a READ COMMITTED transaction of its own'
             using errcode = 'IUG10', hint = 'iu-gates route skip-to --help';
     end if;
+    perform pg_advisory_xact_lock_shared(18773001, 0);
     select r.* into strict v_route from iu_outbound_route as r where r.route_name = p_route;
-    -- The order of a batch: sequence, own xid, keys, cursor, snapshot (T9). Nobody has the cursor now.
+    -- The order of a batch: the key of all, sequence, own xid, keys of the route, cursor, snapshot (T9). Nobody
+    -- has the cursor now.
     v_seq := fn_iu_event_seq();
     v_xid := pg_current_xact_id();
-    perform pg_advisory_xact_lock_shared(18773001, 0);
     perform pg_advisory_xact_lock_shared(18773002, v_route.route_no);
     perform pg_advisory_xact_lock(18773003, v_route.route_no);
     v_at := fn_iu_cursor_current(p_route, 'live');

@@ -17,6 +17,7 @@ from tests.support.engine import (
     write,
     write_bulk,
 )
+from tests.support.walk import ROUTE, SITE_KEY
 
 STOP = "select iu_gates.fn_stop(%s, 'disable', 'a test')"
 SWITCHES = {
@@ -256,3 +257,46 @@ def test_stop_is_lifted_by_a_walk_that_saw_it_only(live: Engine) -> None:
     walk.execute("select iu_core.fn_iu_gate_set('true')")
 
     assert run_batch(live.conn).state == "idle"
+
+
+@pytest.mark.long_on_each_major
+@pytest.mark.parametrize(
+    "call",
+    [
+        "fn_iu_route_worker_run(%(route)s, 10, %(key)s)",
+        "fn_iu_routes_sift(array[%(route)s], %(key)s)",
+        "fn_iu_route_skip(%(route)s, 1)",
+        "fn_iu_route_replay(%(route)s, 0, 9, null, null, 10, %(key)s)",
+    ],
+    ids=["batch", "sift", "skip", "replay"],
+)
+def test_who_waits_for_the_key_of_all_batches_holds_no_table(live: Engine, call: str) -> None:
+    """
+    P5: the key comes before every table, or a step that has it and alters one is a deadlock.
+    """
+    write(live.conn, "unit", 2)
+    step, worker = live.make_conn(autocommit=False), live.make_conn()
+    step.execute("select iu_gates.fn_hold_batches()")
+    parameters = {"route": ROUTE, "key": SITE_KEY}
+    with in_background(worker.execute, f"select iu_core.{call}", parameters) as ran:
+        wait_until(
+            lambda: (
+                live.fetch_value(
+                    "select count(*) from pg_locks where pid = %s and not granted",
+                    worker.info.backend_pid,
+                )
+                == 1
+            ),
+            "it waits for the key",
+        )
+        held = live.fetch(
+            "select c.relname from pg_locks as l join pg_class as c on c.oid = l.relation"
+            " join pg_namespace as s on s.oid = c.relnamespace"
+            " where l.pid = %s and s.nspname in ('iu_core', 'iu_gates')",
+            worker.info.backend_pid,
+        )
+        step.execute("set local lock_timeout = '100ms'")
+        step.execute("lock table iu_core.iu_outbound_route, iu_core.iu_route_cursor")
+        step.rollback()
+        ran.result()
+    assert held == []

@@ -408,3 +408,59 @@ def test_objects_that_nobody_recorded_are_drift(host_database: Database) -> None
         assert drift.name_remedy(conn) == "iu-gates adopt"
     with pytest.raises(CommandError, match=r"table iu_core\.iu_event is added"):
         walk_to(host_database.conninfo, "substrate@008")
+
+
+PARTITIONED = """
+    drop table public.unit_version;
+    create table public.unit_version (
+        unit text not null, version_seq int not null, unique (unit, version_seq)
+    ) partition by list (unit);
+    create table public.unit_a partition of public.unit_version for values in ('a');
+    create schema "o'd 50%";
+"""
+COMING = """
+    create table public.unit_b partition of public.unit_version for values in ('b');
+    create table "o'd 50%"."c c" (like public.unit_version including all) partition by list (unit);
+    alter table public.unit_version attach partition "o'd 50%"."c c" for values in ('c', 'd');
+    create table public.unit_c partition of "o'd 50%"."c c" for values in ('c');
+    create table public.unit_d partition of "o'd 50%"."c c" for values in ('d');
+    alter table public.unit_version detach partition public.unit_a;
+"""
+COPY = "trigger iu_unit_version_capture"
+UNCATALOG = f"""
+    set allow_system_table_mods = on;
+    with gone as (
+        delete from pg_trigger where tgrelid = 'public.unit_b'::regclass
+        and tgname = '{COPY.split()[1]}' returning oid)
+    delete from pg_depend using gone where objid = gone.oid;
+"""
+COPY_BREAKS = {
+    f"alter table public.unit_b disable {COPY}": f"table public.unit_b: disabled {COPY}: added",
+    f"alter table public.unit_b enable {COPY}": f"table public.unit_b: state of {COPY}: added",
+    f"alter table public.unit_d disable {COPY}": f"table public.unit_d: disabled {COPY}: added",
+    f"""alter table "o'd 50%"."c c" disable {COPY}""": f"""table "o'd 50%"."c c": disabled {COPY}: added""",
+    UNCATALOG: f"table public.unit_b: lacking {COPY}: added",
+}
+
+
+def test_partitions_come_and_go_without_drift(host_database: Database) -> None:
+    """
+    One made, attached or detached after 060 stops no step; a copy of the trigger that is off does.
+    """
+    with psycopg.connect(host_database.conninfo, autocommit=True) as conn:
+        conn.execute(PARTITIONED)
+        walk_to(host_database.conninfo, "substrate@060")
+        conn.execute(COMING)
+        assert drift.list_names(conn) == ()
+        for statement, expected in COPY_BREAKS.items():
+            conn.execute(statement.encode())
+            assert drift.list_names(conn) == (expected,)
+            for line in split(mending.render(drift.list_drift(conn))):
+                conn.execute(line.encode())
+            assert drift.list_names(conn) == ()
+        for unit in "bcd":
+            write(conn, unit, 2)
+        query = "select subject from iu_core.iu_event order by event_id"
+        assert conn.execute(query).fetchall() == [("b",), ("c",), ("d",)]
+    walk_to(host_database.conninfo, "runtime@080")
+    walk_down(host_database.conninfo, "runtime@base")

@@ -11,7 +11,7 @@ from psycopg import sql
 
 from tests.support.command import bootstrap, make_config, run_alembic, take_catalog
 from tests.support.databases import Database
-from tests.support.walk import HOST, ROUTE, SITE_KEY, pass_gates
+from tests.support.walk import HOST, ROUTE, SITE_KEY, pass_gates, walk_down, walk_to
 
 SCHEMA = 'we"ird 100%'
 HOST_SCHEMA = 'ho\'st "%(x)s" 50%'
@@ -118,3 +118,27 @@ def test_constants_of_the_outbox_come_from_the_environment_too(empty_database: D
     environment["IU_GATES_HOST_OUTBOX_CONSTANTS"] = '{"tenant": "acme"}'
     done = run_alembic("upgrade", "substrate@060", **environment)
     assert done.returncode == 0, done.stderr
+
+
+def test_routes_follow_the_outbox_to_its_new_name(host_database: Database) -> None:
+    """
+    Renamed between two spans of capture, with history: 060 points routes to the outbox there is.
+    """
+    with psycopg.connect(host_database.conninfo, autocommit=True) as conn:
+        walk_to(host_database.conninfo, "substrate@060")
+        conn.execute("insert into unit_version (unit, version_seq) values ('u', 2)")
+        conn.execute(
+            "insert into iu_core.iu_outbound_route"
+            " (route_name, event_type, target_kind, target_ref)"
+            " values ('second', 'x', 'workflow', 'event_outbox'),"
+            " ('told', 'x', 'notify', 'event_outbox')"
+        )
+        walk_down(host_database.conninfo, "009")
+        conn.execute('alter table event_outbox rename to "Out-Box 50%"')
+
+        walk_to(host_database.conninfo, "substrate@060", host={"outbox_table": "Out-Box 50%"})
+
+        targets = conn.execute(
+            "select target_ref from iu_core.iu_outbound_route order by route_name"
+        ).fetchall()
+        assert targets == [("Out-Box 50%",), ("Out-Box 50%",), ("event_outbox",)]

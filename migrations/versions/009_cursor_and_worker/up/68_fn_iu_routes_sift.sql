@@ -3,9 +3,9 @@ language plpgsql volatile security definer
 set search_path from current
 as $$
 declare
-    v_cluster bigint := fn_iu_worker_require(p_site_key);
-    v_seq bigint := fn_iu_event_seq();
-    v_xid xid8 := pg_current_xact_id();
+    v_cluster bigint;
+    v_seq bigint;
+    v_xid xid8;
     v_due text[] := '{}'::text[];
     v_mine text[] := '{}'::text[];
     v_types text[];
@@ -14,10 +14,13 @@ declare
     v_at iu_route_cursor;
     v_window iu_route_cursor;
 begin
-    -- The order of a batch: sequence, own xid, keys, cursors, and only then the snapshot (T9),
-    -- one for all. What is read after it shows all that it shows, so that a type that is not
-    -- found is in nobody's window.
+    -- The order of a batch: the key of all, sequence, own xid, keys of the routes, cursors, and only then
+    -- the snapshot (T9), one for all. What is read after it shows all that it shows, so that a type that
+    -- is not found is in nobody's window.
     perform pg_advisory_xact_lock_shared(18773001, 0);
+    v_cluster := fn_iu_worker_require(p_site_key);
+    v_seq := fn_iu_event_seq();
+    v_xid := pg_current_xact_id();
     for v_route in select r.* from iu_outbound_route as r
                    where r.route_name = any (p_routes) order by r.route_no loop
         perform pg_advisory_xact_lock_shared(18773002, v_route.route_no);

@@ -7,7 +7,7 @@ language plpgsql volatile security definer
 set search_path from current
 as $$
 declare
-    v_cluster bigint := fn_iu_worker_require(p_site_key);
+    v_cluster bigint;
     v_route iu_outbound_route;
     v_cursor iu_route_cursor;
     v_seq bigint;
@@ -19,10 +19,14 @@ begin
     if p_limit is null or p_limit < 1 then
         raise exception 'a batch needs a limit of at least 1, got %', p_limit using errcode = 'invalid_parameter_value';
     end if;
+    -- The key of all batches before any table: a step that holds it alters the tables, and would wait for a
+    -- batch that has looked at one and waits for the key.
+    perform pg_advisory_xact_lock_shared(18773001, 0);
+    v_cluster := fn_iu_worker_require(p_site_key);
     events := 0; sent := 0; duplicates := 0; dead := 0; parked := 0;
     select r.* into strict v_route from iu_outbound_route as r where r.route_name = p_route;
 
-    -- 0. A read-only probe: nothing to do costs no xid, no WAL and no lock.
+    -- 0. A read-only probe: nothing to do costs no xid and no WAL.
     state := fn_iu_route_mode(p_route);
     v_cursor := fn_iu_cursor_current(p_route, state);
     if v_cursor.cluster_id is distinct from v_cluster then
@@ -39,11 +43,10 @@ begin
         return;
     end if;
 
-    -- 1. The sequence, then the own xid, then the keys; the switches are read under all of them: who
+    -- 1. The sequence, then the own xid, then the route's keys; the switches are read under all of them: who
     -- had the cursor's before may have spent the canary's quota.
     v_seq := fn_iu_event_seq();
     v_xid := pg_current_xact_id();
-    perform pg_advisory_xact_lock_shared(18773001, 0);
     perform pg_advisory_xact_lock_shared(18773002, v_route.route_no);
     if not pg_try_advisory_xact_lock(18773003, v_route.route_no) then
         state := 'standby';

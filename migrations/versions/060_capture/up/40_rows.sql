@@ -9,6 +9,11 @@ select set_config('iu_gates.switch_by', 'function', true);
 
 update iu_outbound_route set enabled = true where route_name = 'iu.version_applied.workflow' and not enabled;
 
+-- The outbox may have got another name while nothing was captured. A route whose target is the outbox
+-- goes with it, as no other can be delivered to; what was approved of the old one is void.
+update iu_outbound_route set target_ref = :'iu_outbox_table'
+where target_kind = 'workflow' and target_ref <> :'iu_outbox_table';
+
 -- It begins with the first event, as does a further route whose cursor went with its history:
 -- nothing is visible in this snapshot.
 insert into iu_route_cursor (route_name, kind, cluster_id, old_stamp, old_snapshot, old_xid, old_seq)
