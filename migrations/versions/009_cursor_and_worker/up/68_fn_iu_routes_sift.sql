@@ -6,52 +6,84 @@ declare
     v_cluster bigint;
     v_seq bigint;
     v_xid xid8;
-    v_due text[] := '{}'::text[];
-    v_mine text[] := '{}'::text[];
-    v_types text[];
-    v_route record;
-    v_mode text;
-    v_at iu_route_cursor;
+    v_due text[];
+    v_mine text[];
+    v_moved text[];
     v_window iu_route_cursor;
 begin
     -- The order of a batch: the key of all, sequence, own xid, keys of the routes, cursors, and only then
     -- the snapshot (T9), one for all. What is read after it shows all that it shows, so that a type that
-    -- is not found is in nobody's window.
+    -- is not found is in nobody's window. All routes in each statement: batches wait for it.
     perform pg_advisory_xact_lock_shared(18773001, 0);
     v_cluster := fn_iu_worker_require(p_site_key);
     v_seq := fn_iu_event_seq();
     v_xid := pg_current_xact_id();
-    for v_route in select r.* from iu_outbound_route as r
-                   where r.route_name = any (p_routes) order by r.route_no loop
-        perform pg_advisory_xact_lock_shared(18773002, v_route.route_no);
-        v_mode := fn_iu_route_mode(v_route.route_name);
-        if v_mode = 'held' then
-            v_due := v_due || v_route.route_name;
-        elsif v_mode <> 'hold' and pg_try_advisory_xact_lock(18773003, v_route.route_no) then
-            v_mine := v_mine || v_route.route_name;
-        end if;
-    end loop;
+    perform pg_advisory_xact_lock_shared(18773002, o.route_no)
+    from (select r.route_no from iu_outbound_route as r where r.route_name = any (p_routes) order by r.route_no) as o;
+    with route as materialized (
+        select r.route_name, r.route_no, fn_iu_route_mode(r.route_name) as mode
+        from iu_outbound_route as r where r.route_name = any (p_routes) order by r.route_no
+    ),
+    mine as materialized (
+        select r.*, case when r.mode in ('hold', 'held') then false
+                         else pg_try_advisory_xact_lock(18773003, r.route_no) end as is_mine
+        from route as r
+    )
+    select coalesce(array_agg(m.route_name) filter (where m.mode = 'held'), '{}'),
+           coalesce(array_agg(m.route_name) filter (where m.is_mine), '{}')
+    into v_due, v_mine
+    from mine as m;
     if v_mine = '{}' then
         return v_due;
     end if;
+
     v_window := fn_iu_cursor_open(fn_iu_cursor_current(v_mine[1], 'live'), v_seq, v_xid);
-    select array_agg(distinct e.event_type) into v_types
-    from iu_event as e
-    where e.event_id > (select min((fn_iu_cursor_current(m.route_name, 'live')).old_seq)
-                        from unnest(v_mine) as m (route_name));
-    for v_route in select r.* from iu_outbound_route as r
-                   where r.route_name = any (v_mine) order by r.route_no loop
-        v_at := fn_iu_cursor_current(v_route.route_name, 'live');
-        if v_at.new_snapshot is not null or v_at.cluster_id <> v_cluster or v_route.event_type = any (v_types)
-           or fn_iu_late_xids(v_at, v_window.new_snapshot, v_xid) is not null then
-            v_due := v_due || v_route.route_name;
-        else
-            v_window.route_name := v_at.route_name;
-            v_window.kind := v_at.kind;
-            v_window.cluster_id := v_at.cluster_id;
-            perform fn_iu_cursor_move(v_window, 0, true);
-        end if;
-    end loop;
+    with reader as materialized (
+        select r.event_type, fn_iu_cursor_current(r.route_name, 'live') as at
+        from iu_outbound_route as r where r.route_name = any (v_mine)
+    ),
+    -- Most routes stand where the sift before this one left them: that place is looked at once.
+    place as materialized (
+        select distinct on ((r.at).old_snapshot::text, (r.at).old_xid, (r.at).old_seq) r.at
+        from reader as r where (r.at).new_snapshot is null and (r.at).cluster_id = v_cluster
+    ),
+    look as materialized (
+        select (p.at).old_snapshot::text as old_snapshot, (p.at).old_xid, (p.at).old_seq,
+               fn_iu_late_xids(p.at, v_window.new_snapshot, v_xid) is not null as is_late
+        from place as p
+    ),
+    fresh as materialized (
+        select distinct e.event_type from iu_event as e
+        where e.event_id > (select min((r.at).old_seq) from reader as r)
+    ),
+    judged as materialized (
+        select r.at, l.is_late is distinct from false or f.event_type is not null as is_due
+        from reader as r
+        left join look as l on (r.at).new_snapshot is null and (r.at).cluster_id = v_cluster
+          and l.old_snapshot = (r.at).old_snapshot::text and l.old_xid = (r.at).old_xid and l.old_seq = (r.at).old_seq
+        left join fresh as f on f.event_type = r.event_type
+    ),
+    moved as (
+        insert into iu_route_cursor as c (
+            route_name, kind, cluster_id, old_stamp, old_snapshot, old_xid, old_seq)
+        select (j.at).route_name, (j.at).kind, (j.at).cluster_id,
+               v_window.new_stamp, v_window.new_snapshot, v_window.new_xid, v_window.new_seq
+        from judged as j where not j.is_due
+        returning c.route_name
+    )
+    select v_due || coalesce(array_agg((j.at).route_name) filter (where j.is_due), '{}'),
+           (select array_agg(m.route_name) from moved as m)
+    into v_due, v_moved
+    from judged as j;
+
+    -- One came, so one goes, as in fn_iu_cursor_move.
+    delete from iu_route_cursor as c
+    where c.cursor_no = any (array(
+            select (select b.cursor_no from iu_route_cursor as b
+                    where b.route_name = m.route_name and b.kind = 'delivery'
+                    order by b.cursor_no desc offset 200 limit 1)
+            from unnest(v_moved) as m (route_name)))
+      and c.cluster_id = v_cluster and not c.is_start;
     return v_due;
 end
 $$;
