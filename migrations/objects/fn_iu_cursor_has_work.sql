@@ -6,7 +6,7 @@ declare
     v_event_id bigint;
     v_seq bigint := fn_iu_event_seq();
 begin
-    -- Read-only: no xid, no WAL, no lock (T15). `select into` keeps ORDER BY and LIMIT (T12).
+    -- Read-only: no xid, no WAL (T15). `select into` keeps ORDER BY and LIMIT (T12).
     -- Many ids drawn and none visible is a long transaction: the next window steps over its
     -- rows, so that they are not looked at again by every poll.
     if p_cursor.new_snapshot is not null or v_seq > p_cursor.old_seq + 1000 then

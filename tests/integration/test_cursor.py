@@ -37,6 +37,13 @@ for each row execute function public.fn_answer();
 """
 
 
+def hold_route(session: psycopg.Connection) -> None:
+    """Hold the route's key: a batch waits for it with its own xid, and before its snapshot."""
+    session.execute(
+        "select pg_advisory_xact_lock(%s, route_no) from iu_core.iu_outbound_route", [ROUTE_KEY]
+    )
+
+
 def assert_all_delivered(engine: Engine) -> None:
     """Every captured event was attempted once and is in the outbox once, both in one order."""
     outbox = engine.list_outbox()
@@ -183,7 +190,7 @@ def test_own_xid_below_xmax(live: Engine) -> None:
     live.conn.execute(ECHO)
     write(live.conn, "unit", 2)
     holder, worker = live.make_conn(autocommit=False), live.make_conn()
-    holder.execute("select pg_advisory_xact_lock(%s, 0)", [GATE_KEY])
+    hold_route(holder)
     with in_background(run_batch, worker) as batch:
         live.wait_until_waiting(worker)
         write(live.conn, "meanwhile", 4, 5)
@@ -226,14 +233,13 @@ def test_older_worker_opens_the_younger_window(live: Engine) -> None:
     """
     P1, T9: a worker whose xid is older than the last window's skips and repeats nothing.
     """
-    route_no = live.fetch_value("select route_no from iu_core.iu_outbound_route")
     older, younger = live.make_conn(), live.make_conn(autocommit=False)
     holder = live.make_conn(autocommit=False)
     running = live.make_conn(autocommit=False)
     write(running, "running", 2)
     write(live.conn, "first", 2)
     # The older waits at the route's key, with its xid; the younger's is let pass before it.
-    holder.execute("select pg_advisory_xact_lock(%s, %s)", [ROUTE_KEY, route_no])
+    hold_route(holder)
     with in_background(run_batch, older) as first:
         live.wait_until_waiting(older)
         with in_background(run_batch, younger) as second:
@@ -342,7 +348,9 @@ def test_savepoints_make_no_large_snapshot(live: Engine) -> None:
 
 def test_idle_poll_spends_nothing(live: Engine) -> None:
     """
-    T15: a poll that finds nothing takes no xid and no key, also while a writer is at work.
+    T15: a poll that finds nothing takes no xid, also while a writer is at work.
+
+    Of the keys it takes the shared one of all batches, until it ends.
     """
     write(live.conn, "unit", 2)
     drain(live.conn)
@@ -352,10 +360,11 @@ def test_idle_poll_spends_nothing(live: Engine) -> None:
     for _ in range(3):
         assert run_batch(worker).state == "idle"
     spent = worker.execute(
-        "select pg_current_xact_id_if_assigned(), (select count(*) from pg_locks"
-        " where pid = pg_backend_pid() and locktype = 'advisory')"
+        "select pg_current_xact_id_if_assigned(),"
+        " array_agg((classid::bigint, objid::bigint, mode)::text) from pg_locks"
+        " where pid = pg_backend_pid() and locktype = 'advisory'"
     ).fetchone()
-    assert spent == (None, 0)
+    assert spent == (None, [f"({GATE_KEY},0,ShareLock)"])
     worker.rollback()
 
 
@@ -527,7 +536,7 @@ def test_commit_between_probe_and_window(live: Engine) -> None:
     write(running, "running", 2)
     write(live.conn, "first", 2)
     holder, worker = live.make_conn(autocommit=False), live.make_conn()
-    holder.execute("select pg_advisory_xact_lock(%s, 0)", [GATE_KEY])
+    hold_route(holder)
     with in_background(run_batch, worker):
         live.wait_until_waiting(worker)
         running.commit()
@@ -546,7 +555,7 @@ def test_event_drawn_while_a_worker_waits_is_attempted(live: Engine) -> None:
     write(live.conn, "first", 2)
     holder, worker = live.make_conn(autocommit=False), live.make_conn()
     younger = live.make_conn(autocommit=False)
-    holder.execute("select pg_advisory_xact_lock(%s, 0)", [GATE_KEY])
+    hold_route(holder)
     with in_background(run_batch, worker):
         live.wait_until_waiting(worker)
         write(younger, "younger", 2)

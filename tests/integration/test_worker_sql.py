@@ -10,8 +10,8 @@ from psycopg import sql
 
 from tests.support.databases import Servers, cloned_database
 from tests.support.engine import (
-    GATE_KEY,
     LAG,
+    ROUTE_KEY,
     Batch,
     Engine,
     Event,
@@ -99,7 +99,9 @@ def test_worker_that_waited_reads_the_cursor_anew(live: Engine) -> None:
     """
     write_bulk(live.conn, "unit", 2, 11)
     holder, worker = live.make_conn(), live.make_conn()
-    holder.execute("select pg_advisory_lock(%s, 0)", [GATE_KEY])
+    holder.execute(
+        "select pg_advisory_lock(%s, route_no) from iu_core.iu_outbound_route", [ROUTE_KEY]
+    )
     with in_background(run_batch, worker, 6) as batch:
         live.wait_until_waiting(worker)
         assert run_batch(holder, limit=6).sent == 6  # a session does not wait for its own key
